@@ -1,0 +1,250 @@
+/* Linux/POSIX. Must never leave a half-written file under its final name. */
+#define _GNU_SOURCE
+#include "base/os.h"
+#include "base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static mebi_status open_regular(const char *path, int *fd, struct stat *st, mebi_error *err) {
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0) return mebi__fail(err, MEBI_IO, "%s can't be opened: %s.", path, strerror(errno));
+    if (fstat(*fd, st) != 0 || !S_ISREG(st->st_mode)) {
+        close(*fd);
+        return mebi__fail(err, MEBI_IO, "%s is not a regular file.", path);
+    }
+    return MEBI_OK;
+}
+
+mebi_status mebi__map_open(const char *path, mebi__map *map, mebi_error *err) {
+    memset(map, 0, sizeof *map);
+    int fd;
+    struct stat st;
+    MEBI_TRY(open_regular(path, &fd, &st, err));
+    map->bytes = (size_t)st.st_size;
+    map->device = (uint64_t)st.st_dev;
+    map->inode = (uint64_t)st.st_ino;
+    map->modified_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    mebi_status status = MEBI_OK;
+    if (map->bytes > 0) {
+        void *data = mmap(NULL, map->bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data == MAP_FAILED) {
+            status = mebi__fail(err, MEBI_IO, "%s (%zu bytes) can't be mapped: %s.", path,
+                                map->bytes, strerror(errno));
+            map->bytes = 0;
+        } else map->data = data;
+    }
+    close(fd);
+    return status;
+}
+
+void mebi__map_close(mebi__map *map) {
+    if (map->data) munmap((void *)map->data, map->bytes);
+    memset(map, 0, sizeof *map);
+}
+
+mebi_status mebi__read_file(const char *path, size_t limit, char **text, size_t *bytes,
+                            mebi_error *err) {
+    *text = NULL;
+    *bytes = 0;
+    int fd;
+    struct stat st;
+    MEBI_TRY(open_regular(path, &fd, &st, err));
+    mebi_status status = MEBI_OK;
+    size_t size = (size_t)st.st_size, got = 0;
+    char *block = NULL;
+    if (size > limit)
+        status = mebi__fail(err, MEBI_BAD_FILE, "%s has %zu bytes; at most %zu are read.", path,
+                            size, limit);
+    else if (!(block = mebi__alloc(MEBI__TAG_GENERAL, size + 1)))
+        status = mebi__fail(err, MEBI_NO_MEMORY, "No memory to read %s (%zu bytes).", path, size);
+    while (status == MEBI_OK && got < size) {
+        ssize_t n = read(fd, block + got, size - got);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0)
+            status = mebi__fail(err, MEBI_IO, "%s can't be read: %s.", path,
+                                n < 0 ? strerror(errno) : "it became shorter while being read");
+        else got += (size_t)n;
+    }
+    close(fd);
+    if (status != MEBI_OK) mebi__free(block);
+    else *text = block, *bytes = size;
+    return status;
+}
+
+int mebi__is_file(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+int mebi__is_directory(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+mebi_status mebi__make_directories(const char *path, mebi_error *err) {
+    char *copy = mebi__copy_string(path, strlen(path));
+    if (!copy) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for a path.");
+    mebi_status status = MEBI_OK;
+    for (char *end = copy; status == MEBI_OK && *end;) {
+        end += strspn(end, "/");
+        end += strcspn(end, "/");
+        char kept = *end;
+        *end = 0;
+        if (mkdir(copy, 0777) != 0 && !mebi__is_directory(copy))
+            status = mebi__fail(err, MEBI_IO, "The folder %s can't be made: %s.", copy,
+                                strerror(errno));
+        *end = kept;
+    }
+    mebi__free(copy);
+    return status;
+}
+
+static mebi_status write_all(int fd, const char *name, const unsigned char *data, size_t bytes,
+                             mebi_error *err) {
+    for (size_t done = 0; done < bytes;) {
+        ssize_t n = write(fd, data + done, bytes - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return mebi__fail(err, MEBI_IO, "Writing %s failed: %s.", name, strerror(errno));
+        done += (size_t)n;
+    }
+    if (fsync(fd) != 0)
+        return mebi__fail(err, MEBI_IO, "Syncing %s failed: %s.", name, strerror(errno));
+    return MEBI_OK;
+}
+
+static void sync_directory_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    char *directory = slash ? mebi__copy_string(path, (size_t)(slash - path) + 1)
+                            : mebi__copy_string(".", 1);
+    int fd = directory ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        (void)!fsync(fd); /* best effort: some file systems refuse it */
+        close(fd);
+    }
+    mebi__free(directory);
+}
+
+mebi_status mebi__write_file(const char *path, const void *data, size_t bytes, int *exists,
+                             mebi_error *err) {
+    if (exists) *exists = 0;
+    size_t length = strlen(path);
+    char *temporary = mebi__alloc(MEBI__TAG_GENERAL, length + 40);
+    if (!temporary) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for a path.");
+    snprintf(temporary, length + 40, "%s.%08" PRIx64 ".part", path,
+             mebi__random_bits() & 0xffffffffu);
+    mebi_status status = MEBI_OK;
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0)
+        status = mebi__fail(err, MEBI_IO, "%s can't be written: %s.", path, strerror(errno));
+    else {
+        status = write_all(fd, path, data, bytes, err);
+        close(fd);
+        /* link, not rename: it refuses to replace what is already there. */
+        if (status == MEBI_OK && link(temporary, path) != 0) {
+            int cause = errno;
+            if (cause == EEXIST && exists) *exists = 1;
+            /* A file system without hard links (FAT, some network drives). */
+            if (cause != EEXIST && access(path, F_OK) != 0 && rename(temporary, path) == 0)
+                cause = 0;
+            if (cause)
+                status = mebi__fail(err, MEBI_IO, "%s can't be given its name: %s.", path,
+                                    strerror(cause));
+        }
+        unlink(temporary);
+        if (status == MEBI_OK) sync_directory_of(path);
+    }
+    mebi__free(temporary);
+    return status;
+}
+
+char *mebi__join_path(const char *directory, const char *name) {
+    size_t a = strlen(directory), b = strlen(name);
+    char *path = mebi__alloc(MEBI__TAG_GENERAL, a + b + 2);
+    if (path) snprintf(path, a + b + 2, "%s%s%s", directory, a && directory[a - 1] == '/' ? "" : "/", name);
+    return path;
+}
+
+double mebi__now_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+uint64_t mebi__random_bits(void) {
+    uint64_t bits;
+    if (getrandom(&bits, sizeof bits, 0) == sizeof bits) return bits;
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_nsec * 6364136223846793005u + (uint64_t)t.tv_sec + (uint64_t)getpid();
+}
+
+/* The first hyper-thread of each core lists itself first in its own sibling file. */
+static int is_first_sibling(int cpu) {
+    char path[96];
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
+    FILE *f = fopen(path, "re");
+    int first = cpu;
+    if (f) {
+        if (fscanf(f, "%d", &first) != 1) first = cpu;
+        fclose(f);
+    }
+    return first == cpu;
+}
+
+int mebi__physical_cores(void) {
+    cpu_set_t set;
+    int cores = 0, allowed = 0;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+            if (CPU_ISSET(cpu, &set)) allowed++, cores += is_first_sibling(cpu);
+    /* Pinned to second siblings only: every allowed one counts. */
+    if (cores == 0) cores = allowed;
+    if (cores < 1) cores = 1;
+    return cores < 256 ? cores : 256;
+}
+
+static size_t status_field(const char *field) {
+    FILE *f = fopen("/proc/self/status", "re");
+    char line[256];
+    size_t kib = 0, length = strlen(field);
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, field, length) == 0) kib = strtoull(line + length, NULL, 10);
+    if (f) fclose(f);
+    return kib * 1024;
+}
+
+size_t mebi__rss_bytes(void) {
+    return status_field("VmRSS:");
+}
+
+size_t mebi__rss_peak_bytes(void) {
+    return status_field("VmHWM:");
+}
+
+/* smaps: a head line "from-to perms offset dev inode path", then "Rss: N kB" among others. */
+size_t mebi__rss_of_map(const mebi__map *map) {
+    FILE *f = map->data ? fopen("/proc/self/smaps", "re") : NULL;
+    char line[512];
+    uintptr_t begin = (uintptr_t)map->data, end = begin + map->bytes;
+    size_t kib = 0;
+    int inside = 0;
+    while (f && fgets(line, sizeof line, f)) {
+        uintptr_t from, to;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2)
+            inside = from >= begin && from < end;
+        else if (inside && strncmp(line, "Rss:", 4) == 0) kib += strtoull(line + 4, NULL, 10);
+    }
+    if (f) fclose(f);
+    return kib * 1024;
+}

@@ -1,0 +1,53 @@
+/* What the operating system gives: files, clocks, memory figures, cores. */
+#ifndef MEBI_BASE_OS_H
+#define MEBI_BASE_OS_H
+
+#include "base/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A file mapped read-only. The bytes are whatever the file holds, and the file may shrink under
+ * the mapping: readers check every size against `bytes` and nothing else. */
+typedef struct mebi__map {
+    const unsigned char *data; /* page-aligned; NULL for an empty file */
+    size_t bytes;
+    uint64_t device, inode; /* identity, for caches */
+    int64_t modified_ns;
+} mebi__map;
+
+MEBI_MUST_USE mebi_status mebi__map_open(const char *path, mebi__map *map, mebi_error *err);
+void mebi__map_close(mebi__map *map);
+
+/* The whole of a small file, terminated by a 0 byte that *bytes does not count. Refused above
+ * limit. Freed with mebi__free. */
+MEBI_MUST_USE mebi_status mebi__read_file(const char *path, size_t limit, char **text,
+                                          size_t *bytes, mebi_error *err);
+
+/* 1 if the path exists and is a regular file / a directory (links followed). */
+int mebi__is_file(const char *path);
+int mebi__is_directory(const char *path);
+
+/* Makes a directory and those above it. Fine if it exists. */
+MEBI_MUST_USE mebi_status mebi__make_directories(const char *path, mebi_error *err);
+
+/* Writes bytes to a temporary name beside path, syncs it, and gives it its name; the directory is
+ * synced too. Never overwrites: if path exists by then, MEBI_IO with *exists = 1 (exists may be
+ * NULL). On failure no temporary file stays behind. */
+MEBI_MUST_USE mebi_status mebi__write_file(const char *path, const void *data, size_t bytes,
+                                           int *exists, mebi_error *err);
+
+/* "a/b" from "a" and "b"; freed with mebi__free. NULL when out of memory. */
+char *mebi__join_path(const char *directory, const char *name);
+
+double mebi__now_seconds(void);     /* monotonic */
+uint64_t mebi__random_bits(void);   /* from the system */
+int mebi__physical_cores(void);     /* cores this process may run on, hyper-threads counted once */
+
+/* Resident bytes of the process now and at most so far, whole, and of mappings of the given file
+ * (by device and inode). 0 where the system does not tell. */
+size_t mebi__rss_bytes(void);
+size_t mebi__rss_peak_bytes(void);
+size_t mebi__rss_of_map(const mebi__map *map);
+
+#endif

@@ -1,0 +1,23 @@
+/* A device that computes nothing: it stands in for a target device and counts.
+ *
+ * Running model code on it with an unlimited arena tells exactly what the job will take on the
+ * target: the arena's peak, the largest call scratch, operations and bytes by kind. */
+#ifndef MEBI_COMPUTE_DRY_H
+#define MEBI_COMPUTE_DRY_H
+
+#include "compute/ops.h"
+
+typedef struct mebi__dry_report {
+    size_t scratch_bytes; /* largest of any call on the target */
+    double operations[MEBI__OP_COUNT], bytes[MEBI__OP_COUNT];
+    long calls[MEBI__OP_COUNT];
+} mebi__dry_report;
+
+/* target outlives the dry device. Its downloads leave host memory untouched. */
+MEBI_MUST_USE mebi_status mebi__dry_create(mebi__device *target, mebi__device **out,
+                                           mebi_error *err);
+/* What was recorded since the last reset. */
+const mebi__dry_report *mebi__dry_report_of(const mebi__device *dry);
+void mebi__dry_reset(mebi__device *dry);
+
+#endif

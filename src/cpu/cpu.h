@@ -1,0 +1,24 @@
+/* The CPU backend. */
+#ifndef MEBI_CPU_CPU_H
+#define MEBI_CPU_CPU_H
+
+#include "base/pool.h"
+#include "compute/device.h"
+
+typedef enum mebi__cpu_level {
+    MEBI__CPU_REF,    /* plain C, one thread, f64 sums: the specification */
+    MEBI__CPU_AVX2,   /* AVX2 + FMA */
+    MEBI__CPU_AVX512, /* AVX-512 F/BW/DQ/VL */
+} mebi__cpu_level;
+
+/* The best level of this machine, lowered to the one named by the environment variable MEBI_CPU
+ * (ref, avx2, avx512) if set. An unknown name is ignored here and refused by the command line. */
+mebi__cpu_level mebi__cpu_detect(void);
+const char *mebi__cpu_level_name(mebi__cpu_level level);
+
+/* A device that computes in host memory. The pool outlives it. Results do not depend on the number
+ * of threads. Levels above the machine's are refused. */
+MEBI_MUST_USE mebi_status mebi__cpu_create(mebi__cpu_level level, mebi__pool *pool,
+                                           mebi__device **out, mebi_error *err);
+
+#endif
