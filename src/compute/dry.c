@@ -1,0 +1,115 @@
+/* The dry device: records nothing, counts everything. Must never touch tensor memory: its buffers
+ * have a size and no bytes. */
+#include "compute/dry.h"
+
+#include <string.h>
+
+struct mebi__buffer {
+    size_t bytes;
+};
+
+typedef struct dry_device {
+    mebi__device head;
+    mebi__device *target;
+    mebi__dry_report report;
+} dry_device;
+
+static mebi_status create_buffer(mebi__device *d, mebi__tag tag, size_t bytes, mebi__buffer **out,
+                                 mebi_error *err) {
+    (void)d, (void)tag;
+    *out = mebi__alloc(MEBI__TAG_GENERAL, sizeof **out);
+    if (!*out) return mebi__fail(err, MEBI_NO_MEMORY, "No memory to plan with.");
+    (*out)->bytes = bytes;
+    return MEBI_OK;
+}
+
+static mebi_status import_buffer(mebi__device *d, mebi__tag tag, const void *host, size_t bytes,
+                                 mebi__buffer **out, mebi_error *err) {
+    (void)host;
+    return create_buffer(d, tag, bytes, out, err);
+}
+
+static void destroy_buffer(mebi__device *d, mebi__buffer *buffer) {
+    (void)d;
+    mebi__free(buffer);
+}
+
+static size_t buffer_bytes(const mebi__buffer *buffer) {
+    return buffer->bytes;
+}
+
+static size_t scratch_bytes(mebi__device *d, const mebi__op *op) {
+    mebi__device *target = ((dry_device *)d)->target;
+    return target->table->scratch_bytes(target, op);
+}
+
+static mebi_status reserve(mebi__device *d, size_t bytes, mebi_error *err) {
+    (void)d, (void)bytes, (void)err;
+    return MEBI_OK;
+}
+
+static mebi_status record(mebi__device *d, const mebi__op *op, mebi_error *err) {
+    (void)err;
+    mebi__dry_report *r = &((dry_device *)d)->report;
+    double operations, bytes;
+    mebi__op_cost(op, &operations, &bytes);
+    r->calls[op->kind]++;
+    r->operations[op->kind] += operations;
+    r->bytes[op->kind] += bytes;
+    size_t scratch = scratch_bytes(d, op);
+    if (scratch > r->scratch_bytes) r->scratch_bytes = scratch;
+    return MEBI_OK;
+}
+
+static mebi_status upload(mebi__device *d, mebi__view to, const void *from, mebi_error *err) {
+    (void)d, (void)to, (void)from, (void)err;
+    return MEBI_OK;
+}
+
+static mebi_status download(mebi__device *d, mebi__view from, void *to, mebi_error *err) {
+    (void)d, (void)from, (void)to, (void)err;
+    return MEBI_OK;
+}
+
+static mebi_status nothing_to_do(mebi__device *d, mebi_error *err) {
+    (void)d, (void)err;
+    return MEBI_OK;
+}
+
+static void destroy(mebi__device *d) {
+    mebi__free(d);
+}
+
+static const mebi__device_table table = {
+    .name = "dry",
+    .buffer_create = create_buffer,
+    .buffer_import = import_buffer,
+    .buffer_destroy = destroy_buffer,
+    .buffer_bytes = buffer_bytes,
+    .scratch_bytes = scratch_bytes,
+    .scratch_reserve = reserve,
+    .record = record,
+    .upload = upload,
+    .download = download,
+    .submit = nothing_to_do,
+    .wait = nothing_to_do,
+    .destroy = destroy,
+};
+
+mebi_status mebi__dry_create(mebi__device *target, mebi__device **out, mebi_error *err) {
+    dry_device *d = mebi__alloc(MEBI__TAG_GENERAL, sizeof *d);
+    *out = NULL;
+    if (!d) return mebi__fail(err, MEBI_NO_MEMORY, "No memory to plan with.");
+    d->head.table = &table;
+    d->target = target;
+    *out = &d->head;
+    return MEBI_OK;
+}
+
+const mebi__dry_report *mebi__dry_report_of(const mebi__device *dry) {
+    return &((const dry_device *)dry)->report;
+}
+
+void mebi__dry_reset(mebi__device *dry) {
+    memset(&((dry_device *)dry)->report, 0, sizeof(mebi__dry_report));
+}
