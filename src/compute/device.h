@@ -14,8 +14,12 @@
 #include "tensor/dtype.h"
 
 typedef struct mebi__device mebi__device;
-typedef struct mebi__buffer mebi__buffer; /* each backend defines its own */
 struct mebi__op;
+
+/* The head of every backend's own buffer struct. */
+typedef struct mebi__buffer {
+    size_t bytes; /* for the checks of compute/ops.c; a dry run sees other devices' buffers too */
+} mebi__buffer;
 
 /* A tensor in device memory: row-major, without gaps. A view owns nothing. */
 typedef struct mebi__view {
@@ -39,7 +43,6 @@ typedef struct mebi__device_table {
     mebi_status (*buffer_import)(mebi__device *d, mebi__tag tag, const void *host, size_t bytes,
                                  mebi__buffer **out, mebi_error *err);
     void (*buffer_destroy)(mebi__device *d, mebi__buffer *buffer);
-    size_t (*buffer_bytes)(const mebi__buffer *buffer);
 
     /* Call scratch: bytes the kernel chosen for op needs while it runs, and the block from which
      * all calls take it (grows only; before work starts). */

@@ -4,10 +4,6 @@
 
 #include <string.h>
 
-struct mebi__buffer {
-    size_t bytes;
-};
-
 typedef struct dry_device {
     mebi__device head;
     mebi__device *target;
@@ -32,10 +28,6 @@ static mebi_status import_buffer(mebi__device *d, mebi__tag tag, const void *hos
 static void destroy_buffer(mebi__device *d, mebi__buffer *buffer) {
     (void)d;
     mebi__free(buffer);
-}
-
-static size_t buffer_bytes(const mebi__buffer *buffer) {
-    return buffer->bytes;
 }
 
 static size_t scratch_bytes(mebi__device *d, const mebi__op *op) {
@@ -85,7 +77,6 @@ static const mebi__device_table table = {
     .buffer_create = create_buffer,
     .buffer_import = import_buffer,
     .buffer_destroy = destroy_buffer,
-    .buffer_bytes = buffer_bytes,
     .scratch_bytes = scratch_bytes,
     .scratch_reserve = reserve,
     .record = record,

@@ -33,7 +33,7 @@ static int is_view(mebi__stream *s, mebi__op_kind kind, const mebi__view *v, meb
            require(s, kind, v->offset % mebi__dtype_bytes(type) == 0, "a tensor is misaligned") &&
            require(s, kind,
                    !__builtin_add_overflow(v->offset, bytes, &end) &&
-                       end <= s->device->table->buffer_bytes(v->buffer),
+                       end <= v->buffer->bytes,
                    "a tensor reaches beyond its buffer");
 }
 
