@@ -81,6 +81,11 @@ typedef struct mebi__stream {
     mebi_error *err;    /* caller's; may be NULL */
     int (*cancelled)(void *context); /* asked at each submit; may be NULL */
     void *cancel_context;
+    /* Told at each named stage of a forward pass (index -1: there is only one); may be NULL. It may
+     * download the view, and wait. */
+    void (*observe)(void *context, struct mebi__stream *s, const char *stage, int index,
+                    mebi__view view);
+    void *observe_context;
 } mebi__stream;
 
 /* A tensor from the job's arena; given back with _give. On failure the stream is failed and the
@@ -97,6 +102,9 @@ void mebi__give(mebi__stream *s, mebi__view *view);
 mebi_status mebi__stream_submit(mebi__stream *s);
 /* Submits, and returns when everything is done. */
 mebi_status mebi__stream_wait(mebi__stream *s);
+
+/* A named stage has been reached with this result: calls the stream's observer, if any. */
+void mebi__stage(mebi__stream *s, const char *stage, int index, mebi__view view);
 
 /* from: as many bytes as the view has; copied before the call returns. */
 void mebi__upload(mebi__stream *s, mebi__view to, const void *from);

@@ -56,3 +56,7 @@ void mebi__upload(mebi__stream *s, mebi__view to, const void *from) {
 void mebi__download(mebi__stream *s, mebi__view from, void *to) {
     if (s->status == MEBI_OK) s->status = s->device->table->download(s->device, from, to, s->err);
 }
+
+void mebi__stage(mebi__stream *s, const char *stage, int index, mebi__view view) {
+    if (s->observe && s->status == MEBI_OK) s->observe(s->observe_context, s, stage, index, view);
+}

@@ -1,0 +1,78 @@
+/* The diffusion transformer (S3-DiT): latent, time and caption to a velocity.
+ *
+ * What depends only on the prompt (caption tokens, angles) and only on the step (modulation) is
+ * computed once and handed in. Source: diffusers' ZImageTransformer2DModel.
+ *
+ * Letters: C latent channels, h x w latent pixels, D width, X image tokens and T caption tokens, each padded to a
+ * multiple of 32.
+ */
+#ifndef MEBI_MODEL_DIT_H
+#define MEBI_MODEL_DIT_H
+
+#include "compute/ops.h"
+#include "model/params.h"
+#include "weights/config.h"
+
+enum { MEBI__SEQUENCE_MULTIPLE = 32 };
+
+typedef struct mebi__dit_block {
+    mebi__view attention_norm1, attention_norm2, ffn_norm1, ffn_norm2; /* [D] */
+    mebi__view q, k, v, o;                                             /* [D, D] */
+    mebi__view norm_q, norm_k;                                         /* [head_dim] */
+    mebi__view w1, w3;                                                 /* [F, D] */
+    mebi__view w2;                                                     /* [D, F] */
+    mebi__view modulation_w, modulation_b; /* [4D, adaln_dim], [4D]; none in the context refiner */
+} mebi__dit_block;
+
+typedef struct mebi__dit {
+    mebi__dit_config config;
+    mebi__params params;
+    mebi__view x_embed_w, x_embed_b;              /* [D, 4C], [D] */
+    mebi__view cap_norm, cap_embed_w, cap_embed_b; /* [caption_dim], [D, caption_dim], [D] */
+    mebi__view time_w1, time_b1, time_w2, time_b2;
+    mebi__view x_pad, cap_pad;                    /* [D] */
+    mebi__view final_modulation_w, final_modulation_b, final_w, final_b;
+    mebi__dit_block *noise_refiner, *context_refiner; /* config.refiner_layers each */
+    mebi__dit_block *layer;                           /* config.layers */
+} mebi__dit;
+
+MEBI_MUST_USE mebi_status mebi__dit_load(mebi__dit *m, mebi__device *device,
+                                         mebi__tensors *tensors, const mebi__dit_config *config,
+                                         mebi_error *err);
+void mebi__dit_release(mebi__dit *m);
+
+/* Tokens of an image of h x w latent pixels, and of a caption, padded. */
+int64_t mebi__dit_image_tokens(const mebi__dit_config *c, int64_t h, int64_t w);
+int64_t mebi__dit_caption_tokens(int64_t features);
+
+/* MEBI_BAD_ARGUMENT with a sentence if the position table does not reach that far. */
+MEBI_MUST_USE mebi_status mebi__dit_check_size(const mebi__dit_config *c, int64_t h, int64_t w,
+                                               mebi_error *err);
+
+/* All that a prompt contributes at one image size. */
+typedef struct mebi__dit_prompt {
+    mebi__view caption;  /* [T, D], refined */
+    mebi__view cos, sin; /* [X + T, head_dim/2] */
+} mebi__dit_prompt;
+
+/* From features [n, caption_dim], once a prompt. Given back with mebi__dit_prompt_give. */
+void mebi__dit_prompt_take(mebi__stream *s, const mebi__dit *m, mebi__view features, int64_t h,
+                           int64_t w, mebi__dit_prompt *out);
+void mebi__dit_prompt_give(mebi__stream *s, mebi__dit_prompt *prompt);
+
+/* All that a step contributes: each modulated block's four vectors, and the final layer's one. */
+typedef struct mebi__dit_step {
+    mebi__view block; /* [refiner_layers + layers, 4D] */
+    mebi__view final; /* [1, D] */
+} mebi__dit_step;
+
+/* For the time 1 - sigma, once a step. */
+void mebi__dit_step_take(mebi__stream *s, const mebi__dit *m, float time, mebi__dit_step *out);
+void mebi__dit_step_give(mebi__stream *s, mebi__dit_step *step);
+
+/* out[C,h,w] from latent[C,h,w]: the transformer's own output, so the velocity is -out. Submits once
+ * a layer. */
+void mebi__dit_forward(mebi__stream *s, const mebi__dit *m, const mebi__dit_prompt *prompt,
+                       const mebi__dit_step *step, mebi__view latent, mebi__view out);
+
+#endif

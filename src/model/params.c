@@ -1,0 +1,161 @@
+/* From tensors in a mapped file to views on a device. Must never trust a tensor's alignment. */
+#include "model/params.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+void mebi__params_begin(mebi__params *p, mebi__device *device, mebi__tensors *tensors,
+                        mebi__tag tag, mebi_error *err) {
+    *p = (mebi__params){.device = device, .tensors = tensors, .tag = tag, .err = err};
+}
+
+mebi_status mebi__params_end(mebi__params *p) {
+    if (p->status == MEBI_OK) p->status = mebi__tensors_report(p->tensors, p->err);
+    p->err = NULL; /* the caller's error need not outlive loading */
+    return p->status;
+}
+
+void mebi__params_release(mebi__params *p) {
+    for (int i = 0; i < p->count; i++) p->device->table->buffer_destroy(p->device, p->buffer[i]);
+    mebi__free(p->buffer);
+    *p = (mebi__params){0};
+}
+
+static int keep(mebi__params *p, mebi__buffer *buffer) {
+    if (p->count == p->capacity) {
+        int capacity = p->capacity ? 2 * p->capacity : 64;
+        mebi__buffer **grown = mebi__realloc_array(MEBI__TAG_GENERAL, p->buffer, (size_t)capacity,
+                                                   sizeof *grown);
+        if (!grown) {
+            p->device->table->buffer_destroy(p->device, buffer);
+            p->status = mebi__fail(p->err, MEBI_NO_MEMORY, "No memory for a model's tensors.");
+            return 0;
+        }
+        p->buffer = grown;
+        p->capacity = capacity;
+    }
+    p->buffer[p->count++] = buffer;
+    return 1;
+}
+
+/* A buffer of its own, filled with bytes that are copied before this returns. */
+static mebi__view place(mebi__params *p, const mebi__shape *shape, mebi__dtype type,
+                        const void *host, size_t bytes) {
+    mebi__view v = {.dtype = type, .shape = *shape};
+    mebi__buffer *buffer;
+    p->status = p->device->table->buffer_create(p->device, p->tag, bytes, &buffer, p->err);
+    if (p->status != MEBI_OK || !keep(p, buffer)) return v;
+    v.buffer = buffer;
+    p->status = p->device->table->upload(p->device, v, host, p->err);
+    return v;
+}
+
+static mebi__view use_in_place(mebi__params *p, const mebi__tensor *t, size_t bytes) {
+    mebi__view v = {.dtype = t->dtype, .shape = t->shape};
+    mebi__buffer *buffer;
+    p->status =
+        p->device->table->buffer_import(p->device, p->tag, t->data, bytes, &buffer, p->err);
+    if (p->status == MEBI_OK && keep(p, buffer)) v.buffer = buffer;
+    return v;
+}
+
+/* All elements as f32 in a host block to be freed. */
+static float *as_f32(mebi__params *p, const mebi__tensor *t, size_t count) {
+    float *host = mebi__alloc_array(MEBI__TAG_GENERAL, count, sizeof *host);
+    if (host) mebi__convert_to_f32(t->dtype, t->data, count, host);
+    else p->status = mebi__fail(p->err, MEBI_NO_MEMORY, "No memory to load %s.", t->name);
+    return host;
+}
+
+mebi__view mebi__param_matrix(mebi__params *p, int64_t rows, int64_t columns, const char *name, ...) {
+    char full[256];
+    va_list args;
+    va_start(args, name);
+    vsnprintf(full, sizeof full, name, args);
+    va_end(args);
+    mebi__view none = {0};
+    if (p->status != MEBI_OK) return none;
+    const mebi__tensor *t = mebi__tensors_want(p->tensors, 2, (int64_t[]){rows, columns}, "%s", full);
+    size_t count, bytes;
+    if (!t || !mebi__shape_elements(&t->shape, &count) ||
+        !mebi__shape_bytes(&t->shape, t->dtype, &bytes))
+        return none;
+    if (t->dtype != MEBI__F16 && (uintptr_t)t->data % mebi__dtype_bytes(t->dtype) == 0)
+        return use_in_place(p, t, bytes);
+    if (t->dtype != MEBI__F16) return place(p, &t->shape, t->dtype, t->data, bytes);
+    float *host = as_f32(p, t, count);
+    if (!host) return none;
+    mebi__view v = place(p, &t->shape, MEBI__F32, host, count * sizeof *host);
+    mebi__free(host);
+    return v;
+}
+
+mebi__view mebi__param_vector(mebi__params *p, int64_t n, const char *name, ...) {
+    char full[256];
+    va_list args;
+    va_start(args, name);
+    vsnprintf(full, sizeof full, name, args);
+    va_end(args);
+    mebi__view none = {0};
+    if (p->status != MEBI_OK) return none;
+    const mebi__tensor *found = mebi__tensors_find(p->tensors, full);
+    const mebi__tensor *t =
+        found && found->shape.rank == 2 && found->shape.dim[0] == 1
+            ? mebi__tensors_want(p->tensors, 2, (int64_t[]){1, n}, "%s", full)
+            : mebi__tensors_want(p->tensors, 1, (int64_t[]){n}, "%s", full);
+    float *host = t ? as_f32(p, t, (size_t)n) : NULL;
+    if (!host) return none;
+    mebi__view v = none;
+    for (int64_t i = 0; i < n && p->status == MEBI_OK; i++)
+        if (!isfinite(host[i]))
+            p->status = mebi__fail(p->err, MEBI_BAD_FILE,
+                                   "The tensor %s holds a value that is not a number (element %lld of "
+                                   "%lld): the file is damaged; get it again.",
+                                   t->name, (long long)i, (long long)n);
+    if (p->status == MEBI_OK)
+        v = place(p, &(mebi__shape){.rank = 1, .dim = {n}}, MEBI__F32, host,
+                  (size_t)n * sizeof *host);
+    mebi__free(host);
+    return v;
+}
+
+/* to[o][y][x][i] = from[o][i][y][x], elements of `size` bytes, area = kh * kw. */
+static void channels_last(const unsigned char *from, unsigned char *to, size_t out, size_t in,
+                          size_t area, size_t size) {
+    for (size_t o = 0; o < out; o++)
+        for (size_t i = 0; i < in; i++)
+            for (size_t a = 0; a < area; a++)
+                memcpy(to + ((o * area + a) * in + i) * size, from + ((o * in + i) * area + a) * size,
+                       size);
+}
+
+mebi__view mebi__param_conv(mebi__params *p, int64_t out, int64_t in, int64_t size,
+                            const char *name, ...) {
+    char full[256];
+    va_list args;
+    va_start(args, name);
+    vsnprintf(full, sizeof full, name, args);
+    va_end(args);
+    mebi__view v = {0};
+    if (p->status != MEBI_OK) return v;
+    const mebi__tensor *t =
+        mebi__tensors_want(p->tensors, 4, (int64_t[]){out, in, size, size}, "%s", full);
+    size_t count;
+    if (!t || !mebi__shape_elements(&t->shape, &count)) return v;
+    mebi__dtype type = t->dtype == MEBI__F16 ? MEBI__F32 : t->dtype;
+    size_t element = mebi__dtype_bytes(type);
+    float *wide = type == t->dtype ? NULL : as_f32(p, t, count);
+    unsigned char *turned =
+        p->status == MEBI_OK ? mebi__alloc_array(MEBI__TAG_GENERAL, count, element) : NULL;
+    if (turned) {
+        channels_last(wide ? (const void *)wide : t->data, turned, (size_t)out, (size_t)in,
+                      (size_t)(size * size), element);
+        v = place(p, &(mebi__shape){.rank = 4, .dim = {out, size, size, in}}, type, turned,
+                  count * element);
+    } else if (p->status == MEBI_OK)
+        p->status = mebi__fail(p->err, MEBI_NO_MEMORY, "No memory to load %s.", t->name);
+    mebi__free(turned);
+    mebi__free(wide);
+    return v;
+}

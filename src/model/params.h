@@ -1,0 +1,41 @@
+/* A model's parameters on a device: from named tensors of a file to views.
+ *
+ * Large matrices are used where they lie, in the mapped file; vectors become f32, and convolution
+ * weights are turned channels-last, in device memory of their own.
+ */
+#ifndef MEBI_MODEL_PARAMS_H
+#define MEBI_MODEL_PARAMS_H
+
+#include "compute/device.h"
+#include "weights/tensors.h"
+
+/* The buffers behind one part's views. Start with mebi__params_begin; the first error sticks. */
+typedef struct mebi__params {
+    mebi__device *device;
+    mebi__tensors *tensors;
+    mebi__tag tag;
+    mebi__buffer **buffer;
+    int count, capacity;
+    mebi_status status;
+    mebi_error *err;
+} mebi__params;
+
+void mebi__params_begin(mebi__params *p, mebi__device *device, mebi__tensors *tensors,
+                        mebi__tag tag, mebi_error *err);
+/* Every tensor asked for was there: MEBI_OK, or what was wrong with which. */
+MEBI_MUST_USE mebi_status mebi__params_end(mebi__params *p);
+void mebi__params_release(mebi__params *p);
+
+/* A matrix [rows, columns] in f32 or bf16 as the file has it (f16 becomes f32). After an error or
+ * for a tensor that is missing the view has no buffer; mebi__params_end tells. */
+__attribute__((format(printf, 4, 5))) mebi__view
+mebi__param_matrix(mebi__params *p, int64_t rows, int64_t columns, const char *name, ...);
+/* A vector [n] as f32; [1, n] in the file is fine. A NaN or infinity in it is refused. */
+__attribute__((format(printf, 3, 4))) mebi__view mebi__param_vector(mebi__params *p, int64_t n,
+                                                                    const char *name, ...);
+/* [out, in, size, size] in the file, [out, size, size, in] on the device. */
+__attribute__((format(printf, 5, 6))) mebi__view mebi__param_conv(mebi__params *p, int64_t out,
+                                                                  int64_t in, int64_t size,
+                                                                  const char *name, ...);
+
+#endif
