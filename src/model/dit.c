@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+enum { MAX_FREQUENCIES = 2048 }; /* of the time embedding; the model has 256 */
+
 static const mebi__view none = {0};
 
 /* ---- loading ---- */
@@ -62,6 +64,11 @@ mebi_status mebi__dit_load(mebi__dit *m, mebi__device *device, mebi__tensors *te
     m->layer = mebi__alloc_array(MEBI__TAG_DIT, 2 * refiners + layers, sizeof *m->layer);
     if (!m->layer)
         p->status = mebi__fail(err, MEBI_NO_MEMORY, "No memory for the diffusion transformer.");
+    else if (config->time_frequencies % 2 || config->time_frequencies > MAX_FREQUENCIES)
+        p->status = mebi__fail(err, MEBI_UNSUPPORTED,
+                               "The time embedding has %d frequencies; an even number up to %d is "
+                               "supported.",
+                               config->time_frequencies, MAX_FREQUENCIES);
     else {
         m->noise_refiner = m->layer + layers;
         m->context_refiner = m->noise_refiner + refiners;
@@ -234,7 +241,7 @@ void mebi__dit_prompt_give(mebi__stream *s, mebi__dit_prompt *prompt) {
 /* cos then sin of scaled time times frequencies, all rounded to f32 where the reference does. */
 static void upload_time_features(mebi__stream *s, const mebi__dit_config *c, float time,
                                  mebi__view to) {
-    float features[2048];
+    float features[MAX_FREQUENCIES];
     int half = c->time_frequencies / 2;
     float scaled = time * c->time_scale;
     for (int i = 0; i < half; i++) {
