@@ -1,0 +1,230 @@
+/* The CPU device: buffers in host memory, operations run on the pool.
+ *
+ * Operations are collected and run at submit, or earlier when the list is full or a transfer needs
+ * their results. Running never allocates: call scratch is reserved before, and an operation that
+ * would need more is refused when it is recorded. */
+#include "cpu/cpu.h"
+#include "cpu/kernels.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+enum { PENDING = 64 };
+
+typedef struct cpu_buffer {
+    mebi__buffer head;
+    unsigned char *data;
+    int owned;
+} cpu_buffer;
+
+typedef struct cpu_device {
+    mebi__device head;
+    mebi__pool *pool;
+    mebi__cpu_kernels kernels;
+    unsigned char *scratch;
+    size_t scratch_bytes;
+    int pending;
+    mebi__op op[PENDING];
+} cpu_device;
+
+static const char *const level_names[] = {"ref", "avx2", "avx512"};
+
+const char *mebi__cpu_level_name(mebi__cpu_level level) {
+    return level_names[level];
+}
+
+/* What the processor has and the operating system saves. */
+static mebi__cpu_level machine_level(void) {
+#if defined(__x86_64__)
+    unsigned a, b, c = 0, d;
+    __builtin_cpu_init();
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_F16C) || !__builtin_cpu_supports("avx2") ||
+        !__builtin_cpu_supports("fma"))
+        return MEBI__CPU_REF;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        return MEBI__CPU_AVX512;
+    return MEBI__CPU_AVX2;
+#else
+    return MEBI__CPU_REF;
+#endif
+}
+
+mebi__cpu_level mebi__cpu_detect(void) {
+    mebi__cpu_level level = machine_level();
+    const char *mask = getenv("MEBI_CPU");
+    for (int i = 0; mask && i <= MEBI__CPU_AVX512; i++)
+        if (strcmp(mask, level_names[i]) == 0 && i < (int)level) level = (mebi__cpu_level)i;
+    return level;
+}
+
+void *mebi__cpu_data(mebi__view view) {
+    return ((cpu_buffer *)view.buffer)->data + view.offset;
+}
+
+static void run_pending(cpu_device *d) {
+    for (int i = 0; i < d->pending; i++) {
+        mebi__cpu_call call = {.op = &d->op[i], .pool = d->pool, .scratch = d->scratch};
+        d->kernels.run[d->op[i].kind](&call);
+    }
+    d->pending = 0;
+}
+
+static mebi_status new_buffer(mebi__tag tag, const void *host, size_t bytes, mebi__buffer **out,
+                              mebi_error *err) {
+    cpu_buffer *b = mebi__alloc(MEBI__TAG_GENERAL, sizeof *b);
+    *out = NULL;
+    if (b) {
+        b->head.bytes = bytes;
+        b->owned = !host;
+        /* Imported memory is only ever read: it is never an output. */
+        b->data = host ? (unsigned char *)(uintptr_t)host : mebi__alloc(tag, bytes);
+    }
+    if (!b || !b->data) {
+        mebi__free(b);
+        return mebi__fail(err, MEBI_NO_MEMORY,
+                          "%zu bytes for %s can't be had; choose a smaller picture or free memory.",
+                          bytes, mebi__tag_name(tag));
+    }
+    *out = &b->head;
+    return MEBI_OK;
+}
+
+static mebi_status create_buffer(mebi__device *d, mebi__tag tag, size_t bytes, mebi__buffer **out,
+                                 mebi_error *err) {
+    (void)d;
+    return new_buffer(tag, NULL, bytes, out, err);
+}
+
+static mebi_status import_buffer(mebi__device *d, mebi__tag tag, const void *host, size_t bytes,
+                                 mebi__buffer **out, mebi_error *err) {
+    (void)d;
+    *out = NULL;
+    if (!host || (uintptr_t)host % sizeof(float) != 0)
+        return mebi__fail(err, MEBI_INTERNAL,
+                          "Memory to be used in place for %s must begin at a multiple of 4.",
+                          mebi__tag_name(tag));
+    return new_buffer(tag, host, bytes, out, err);
+}
+
+static void destroy_buffer(mebi__device *device, mebi__buffer *buffer) {
+    cpu_buffer *b = (cpu_buffer *)buffer;
+    if (!b) return;
+    run_pending((cpu_device *)device); /* what was recorded may still use it */
+    if (b->owned) mebi__free(b->data);
+    mebi__free(b);
+}
+
+static size_t scratch_bytes(mebi__device *device, const mebi__op *op) {
+    cpu_device *d = (cpu_device *)device;
+    mebi__cpu_scratch ask = d->kernels.scratch[op->kind];
+    return ask ? ask(op, mebi__pool_threads(d->pool)) : 0;
+}
+
+static mebi_status reserve_scratch(mebi__device *device, size_t bytes, mebi_error *err) {
+    cpu_device *d = (cpu_device *)device;
+    if (bytes <= d->scratch_bytes) return MEBI_OK;
+    run_pending(d);
+    /* The old block goes first: both at once would be a peak that no plan knows. */
+    mebi__free(d->scratch);
+    d->scratch_bytes = 0;
+    d->scratch = mebi__alloc(MEBI__TAG_SCRATCH, bytes);
+    if (!d->scratch)
+        return mebi__fail(err, MEBI_NO_MEMORY,
+                          "%zu bytes of scratch can't be had; choose a smaller picture or fewer "
+                          "threads.",
+                          bytes);
+    d->scratch_bytes = bytes;
+    return MEBI_OK;
+}
+
+static mebi_status record(mebi__device *device, const mebi__op *op, mebi_error *err) {
+    cpu_device *d = (cpu_device *)device;
+    size_t need = scratch_bytes(device, op);
+    if (need > d->scratch_bytes)
+        return mebi__fail(err, MEBI_INTERNAL,
+                          "Operation %s needs %zu bytes of scratch and %zu are reserved; reserve "
+                          "what a dry run reports before work starts.",
+                          mebi__op_name(op->kind), need, d->scratch_bytes);
+    if (d->pending == PENDING) run_pending(d);
+    d->op[d->pending++] = *op;
+    return MEBI_OK;
+}
+
+static mebi_status upload(mebi__device *device, mebi__view to, const void *from, mebi_error *err) {
+    (void)err;
+    run_pending((cpu_device *)device);
+    memcpy(mebi__cpu_data(to), from, mebi__view_bytes(&to));
+    return MEBI_OK;
+}
+
+static mebi_status download(mebi__device *device, mebi__view from, void *to, mebi_error *err) {
+    (void)err;
+    run_pending((cpu_device *)device);
+    memcpy(to, mebi__cpu_data(from), mebi__view_bytes(&from));
+    return MEBI_OK;
+}
+
+static mebi_status submit(mebi__device *device, mebi_error *err) {
+    (void)err;
+    run_pending((cpu_device *)device);
+    return MEBI_OK;
+}
+
+/* After an error of the stream work may be left that was recorded and not submitted: it is run too,
+ * so that nothing refers to tensors after a wait. */
+static mebi_status wait_all(mebi__device *device, mebi_error *err) {
+    return submit(device, err);
+}
+
+static void destroy(mebi__device *device) {
+    cpu_device *d = (cpu_device *)device;
+    assert(d->pending ==
+           0); /* the buffers are gone, and with the first of them all work was done */
+    mebi__free(d->scratch);
+    mebi__free(d);
+}
+
+static const mebi__device_table device_table = {
+    .name = "cpu",
+    .buffer_create = create_buffer,
+    .buffer_import = import_buffer,
+    .buffer_destroy = destroy_buffer,
+    .scratch_bytes = scratch_bytes,
+    .scratch_reserve = reserve_scratch,
+    .record = record,
+    .upload = upload,
+    .download = download,
+    .submit = submit,
+    .wait = wait_all,
+    .destroy = destroy,
+};
+
+static void init_kernels(mebi__cpu_level level, mebi__cpu_kernels *table) {
+    mebi__cpu_init_ref(table);
+    (void)level;
+}
+
+mebi_status mebi__cpu_create(mebi__cpu_level level, mebi__pool *pool, mebi__device **out,
+                             mebi_error *err) {
+    *out = NULL;
+    assert(pool);
+    if ((int)level < 0 || level > machine_level())
+        return mebi__fail(err, MEBI_UNSUPPORTED,
+                          "CPU level %s is asked for and this machine has %s; set MEBI_CPU=%s or "
+                          "leave it unset.",
+                          (unsigned)level <= MEBI__CPU_AVX512 ? level_names[level] : "(unknown)",
+                          level_names[machine_level()], level_names[machine_level()]);
+    cpu_device *d = mebi__alloc(MEBI__TAG_GENERAL, sizeof *d);
+    if (!d) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the CPU device.");
+    d->head.table = &device_table;
+    d->pool = pool;
+    init_kernels(level, &d->kernels);
+    *out = &d->head;
+    return MEBI_OK;
+}

@@ -1,0 +1,103 @@
+/* Reference kernels: normalizations, with rotation, gates and residuals where an operation has
+ * them. All statistics and intermediate values are f64; only results are rounded. */
+#include "cpu/ref.h"
+
+#include <math.h>
+
+/* 1 / sqrt(mean of squares + eps) */
+static double inverse_rms(const float *x, int64_t n, float eps) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += (double)x[i] * x[i];
+    return 1 / sqrt(sum / (double)n + eps);
+}
+
+void mebi__rms_norm_ref(const mebi__cpu_call *call) {
+    const mebi__op *op = call->op;
+    const float *x = mebi__cpu_data(op->x), *w = mebi__cpu_data(op->w);
+    const float *scale = op->a1.buffer ? mebi__cpu_data(op->a1) : NULL;
+    float *y = mebi__cpu_data(op->y);
+    int64_t rows = op->x.shape.dim[0], width = op->x.shape.dim[1];
+    for (int64_t m = 0; m < rows; m++, x += width, y += width) {
+        double r = inverse_rms(x, width, op->eps);
+        for (int64_t i = 0; i < width; i++)
+            y[i] = (float)(x[i] * r * w[i] * (scale ? 1 + (double)scale[i] : 1));
+    }
+}
+
+void mebi__layer_norm_ref(const mebi__cpu_call *call) {
+    const mebi__op *op = call->op;
+    const float *x = mebi__cpu_data(op->x), *scale = mebi__cpu_data(op->a1);
+    float *y = mebi__cpu_data(op->y);
+    int64_t rows = op->x.shape.dim[0], width = op->x.shape.dim[1];
+    for (int64_t m = 0; m < rows; m++, x += width, y += width) {
+        double mean = 0, variance = 0;
+        for (int64_t i = 0; i < width; i++) mean += x[i];
+        mean /= (double)width;
+        for (int64_t i = 0; i < width; i++) variance += (x[i] - mean) * (x[i] - mean);
+        double r = 1 / sqrt(variance / (double)width + op->eps);
+        for (int64_t i = 0; i < width; i++)
+            y[i] = (float)((x[i] - mean) * r * (1 + (double)scale[i]));
+    }
+}
+
+void mebi__norm_rope_ref(const mebi__cpu_call *call) {
+    const mebi__op *op = call->op;
+    const float *w = mebi__cpu_data(op->w);
+    const float *cosine = mebi__cpu_data(op->a1), *sine = mebi__cpu_data(op->a2);
+    float *x = mebi__cpu_data(op->y);
+    int64_t rows = op->y.shape.dim[0], hd = op->y.shape.dim[1] / op->heads, half = hd / 2;
+    int64_t step = op->flag == MEBI__ROPE_PAIRS ? 2 : 1, apart = step == 2 ? 1 : half;
+    for (int64_t m = 0; m < rows; m++, cosine += half, sine += half) {
+        for (int h = 0; h < op->heads; h++, x += hd) {
+            double r = inverse_rms(x, hd, op->eps);
+            for (int64_t i = 0; i < half; i++) {
+                int64_t p = i * step, q = p + apart;
+                double a = x[p] * r * w[p], b = x[q] * r * w[q];
+                x[p] = (float)(a * cosine[i] - b * sine[i]);
+                x[q] = (float)(a * sine[i] + b * cosine[i]);
+            }
+        }
+    }
+}
+
+void mebi__gated_residual_ref(const mebi__cpu_call *call) {
+    const mebi__op *op = call->op;
+    const float *branch = mebi__cpu_data(op->x), *w = mebi__cpu_data(op->w);
+    const float *gate = op->a1.buffer ? mebi__cpu_data(op->a1) : NULL;
+    float *y = mebi__cpu_data(op->y);
+    int64_t rows = op->y.shape.dim[0], width = op->y.shape.dim[1];
+    for (int64_t m = 0; m < rows; m++, branch += width, y += width) {
+        double r = inverse_rms(branch, width, op->eps);
+        for (int64_t i = 0; i < width; i++)
+            y[i] = (float)(y[i] + (gate ? tanh(gate[i]) : 1) * (branch[i] * r * w[i]));
+    }
+}
+
+/* One group of a channels-last image: `pixels` runs of `depth` channels, `channels` apart. */
+static void normalize_group(const mebi__op *op, int group) {
+    int64_t pixels = op->x.shape.dim[0] * op->x.shape.dim[1], channels = op->x.shape.dim[2];
+    int64_t depth = channels / op->heads, first = group * depth;
+    const float *x = (const float *)mebi__cpu_data(op->x) + first;
+    const float *w = (const float *)mebi__cpu_data(op->w) + first;
+    const float *b = (const float *)mebi__cpu_data(op->b) + first;
+    float *y = (float *)mebi__cpu_data(op->y) + first;
+    double mean = 0, variance = 0, count = (double)pixels * (double)depth;
+    for (int64_t p = 0; p < pixels; p++)
+        for (int64_t c = 0; c < depth; c++) mean += x[p * channels + c];
+    mean /= count;
+    for (int64_t p = 0; p < pixels; p++)
+        for (int64_t c = 0; c < depth; c++) {
+            double d = x[p * channels + c] - mean;
+            variance += d * d;
+        }
+    double r = 1 / sqrt(variance / count + op->eps);
+    for (int64_t p = 0; p < pixels; p++)
+        for (int64_t c = 0; c < depth; c++) {
+            double v = (x[p * channels + c] - mean) * r * w[c] + b[c];
+            y[p * channels + c] = (float)(op->flag ? v / (1 + exp(-v)) : v);
+        }
+}
+
+void mebi__group_norm_ref(const mebi__cpu_call *call) {
+    for (int g = 0; g < call->op->heads; g++) normalize_group(call->op, g);
+}
