@@ -34,6 +34,7 @@ typedef struct mebi__view {
  * where the operation's contract says so. */
 typedef struct mebi__device_table {
     const char *name;
+    int imaginary; /* 1: nothing is computed, so what would be uploaded need not be made */
 
     /* Device memory of its own, contents undefined. */
     mebi_status (*buffer_create)(mebi__device *d, mebi__tag tag, size_t bytes, mebi__buffer **out,

@@ -74,6 +74,7 @@ static void destroy(mebi__device *d) {
 
 static const mebi__device_table table = {
     .name = "dry",
+    .imaginary = 1,
     .buffer_create = create_buffer,
     .buffer_import = import_buffer,
     .buffer_destroy = destroy_buffer,

@@ -22,7 +22,7 @@ void mebi__rope_fill(mebi__stream *s, const mebi__rope *r,
                      void (*position)(const void *context, int64_t token,
                                       int32_t p[MEBI__ROPE_AXES]),
                      const void *context, mebi__view cosines, mebi__view sines) {
-    if (s->status != MEBI_OK) return;
+    if (s->status != MEBI_OK || s->device->table->imaginary) return;
     double frequency[MEBI__ROPE_MAX_HALF];
     int axis[MEBI__ROPE_MAX_HALF];
     int half = fill_frequencies(r, frequency, axis);

@@ -1,0 +1,66 @@
+/* From a prompt's ids to pixels: the stages of a job, for the device that works and the one that
+ * only counts.
+ *
+ * Between stages everything is in host memory: features, latents and pixels are downloaded as soon
+ * as they exist, so a device that fails later loses nothing.
+ */
+#ifndef MEBI_MODEL_PIPELINE_H
+#define MEBI_MODEL_PIPELINE_H
+
+#include "model/dit.h"
+#include "model/qwen3.h"
+#include "model/sampler.h"
+#include "model/vae.h"
+
+/* The parts, owned by the engine. */
+typedef struct mebi__pipeline {
+    mebi__qwen3 encoder;
+    mebi__dit dit;
+    mebi__vae vae;
+    mebi__scheduler_config scheduler;
+} mebi__pipeline;
+
+/* How a picture is sampled. */
+typedef struct mebi__sampling {
+    int64_t latent_height, latent_width;
+    int steps;
+    float guidance;      /* pos + guidance * (pos - neg); 0: off */
+    float truncation;    /* guidance is off once the time 1 - sigma exceeds this; >= 1: never */
+    float normalization; /* cap on the guided norm as a multiple of pos's; 0: none */
+} mebi__sampling;
+
+/* What the prompts contribute to every picture of a job. */
+typedef struct mebi__conditions {
+    mebi__dit_prompt positive, negative; /* negative only with guidance */
+    int guided;
+} mebi__conditions;
+
+/* Pixels a picture's sides must be multiples of. */
+int mebi__pipeline_multiple(const mebi__pipeline *p);
+
+/* features[count, hidden] to host memory. */
+void mebi__pipeline_encode(mebi__stream *s, const mebi__pipeline *p, const int32_t *ids, int count,
+                           float *features);
+
+/* From host features [tokens, hidden]; negative_tokens 0: no guidance. Once a job. */
+void mebi__pipeline_condition(mebi__stream *s, const mebi__pipeline *p, const mebi__sampling *how,
+                              const float *positive, int tokens, const float *negative,
+                              int negative_tokens, mebi__conditions *out);
+void mebi__pipeline_release(mebi__stream *s, mebi__conditions *conditions);
+
+/* latent [C, h, w] in host memory: noise on entry, after each step the latents so far, the result at the
+ * end. after_step(context, i) is called with 1..steps; may be NULL. A step whose velocity is not
+ * finite ends it with MEBI_NUMERIC and leaves the last good latents. */
+void mebi__pipeline_denoise(mebi__stream *s, const mebi__pipeline *p, const mebi__sampling *how,
+                            const mebi__conditions *conditions, float *latent,
+                            void (*after_step)(void *context, int step), void *context);
+
+/* pixels u8 [H, W, 3] from a latent [C, h, w], both in host memory. */
+void mebi__pipeline_decode(mebi__stream *s, const mebi__pipeline *p, const float *latent, int64_t h,
+                           int64_t w, unsigned char *pixels);
+
+/* latent [C, H/scale, W/scale] from a picture f32 [H, W, 3], -1..1, both in host memory. */
+void mebi__pipeline_encode_picture(mebi__stream *s, const mebi__pipeline *p, const float *picture,
+                                   int64_t height, int64_t width, float *latent);
+
+#endif
