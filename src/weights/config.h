@@ -14,9 +14,9 @@ typedef struct mebi__qwen3_config {
 /* Z-Image diffusion transformer. */
 typedef struct mebi__dit_config {
     int dim, layers, refiner_layers, heads, head_dim, ffn_hidden, caption_dim;
-    int channels, patch; /* latent channels; spatial patch, 2 */
-    int adaln_dim;       /* width of the modulation vector, min(dim, 256) */
-    int time_hidden;     /* t_embedder.mlp.0's outputs */
+    int channels, patch;  /* latent channels; spatial patch, 2 */
+    int adaln_dim;        /* width of the modulation vector, min(dim, 256) */
+    int time_hidden;      /* t_embedder.mlp.0's outputs */
     int time_frequencies; /* t_embedder.mlp.0's inputs: 256 (128 cosines, then 128 sines) */
     float norm_eps, time_scale;
     double rope_theta;

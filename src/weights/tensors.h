@@ -13,7 +13,7 @@ typedef struct mebi__tensors mebi__tensors;
 
 /* A tensor in a file. */
 typedef struct mebi__tensor {
-    const char *name; /* diffusers name */
+    const char *name;  /* diffusers name */
     mebi__dtype dtype; /* F32, F16 or BF16; integer tensors are not listed */
     mebi__shape shape;
     const void *data; /* shape_bytes bytes in the mapping; alignment is the file's, maybe 1 */
@@ -43,13 +43,14 @@ const mebi__tensor *mebi__tensors_at(const mebi__tensors *tensors, int index);
 __attribute__((format(printf, 4, 5))) const mebi__tensor *
 mebi__tensors_want(mebi__tensors *tensors, int rank, const int64_t *dim, const char *name, ...);
 
-/* MEBI_BAD_FILE, naming the missing and wrong-shaped tensors (some of them if there are many, with the
- * count), if any were asked for in vain since opening. */
+/* MEBI_BAD_FILE, naming the missing and wrong-shaped tensors (some of them if there are many, with
+ * the count), if any were asked for in vain since opening. */
 MEBI_MUST_USE mebi_status mebi__tensors_report(const mebi__tensors *tensors, mebi_error *err);
 /* Names of tensors nobody asked for, "a, b, c and 12 more", into text; returns how many. */
 int mebi__tensors_unexpected(const mebi__tensors *tensors, char *text, size_t bytes);
 
-/* Looks through all data for NaN and infinity. MEBI_BAD_FILE names the first tensor that has one. */
+/* Looks through all data for NaN and infinity. MEBI_BAD_FILE names the first tensor that has one.
+ */
 MEBI_MUST_USE mebi_status mebi__tensors_check_finite(const mebi__tensors *tensors, mebi_error *err);
 
 /* The mapped files, for accounting of resident bytes. */
