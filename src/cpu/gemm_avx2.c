@@ -1,0 +1,193 @@
+/* Linear layers: the blocked product over tiles, and the single row, which memory alone decides.
+ *
+ * Weights are converted panel by panel, 16 rows by 256 of k: never a whole f32 copy. The division
+ * into tasks may follow the number of threads because no sum depends on it (cpu/gemm.h). */
+#include "cpu/gemm.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+/* Up to here the rows are read where they lie and each panel is multiplied while it is in L1. */
+enum { FEW_ROWS = 64, VECTOR_ROWS = 64 };
+
+typedef struct division {
+    const mebi__gemm *g;
+    unsigned char *scratch;
+    int64_t m_block, n_block;
+    int64_t m_tasks, n_tasks;
+} division;
+
+static size_t thread_scratch(int64_t n) {
+    int64_t panels = (n + MEBI__TILE_COLUMNS - 1) / MEBI__TILE_COLUMNS;
+    int64_t most = MEBI__GEMM_COLUMNS / MEBI__TILE_COLUMNS;
+    if (panels > most) panels = most;
+    return sizeof(float) * (size_t)(panels * MEBI__TILE_COLUMNS * MEBI__GEMM_K +
+                                    MEBI__GEMM_ROWS * MEBI__ROW_STRIDE);
+}
+
+size_t mebi__gemm_scratch_avx2(int64_t n, int threads) {
+    return thread_scratch(n) * (size_t)threads;
+}
+
+static int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static const void *weights_at(const mebi__gemm *g, int64_t row, int64_t k) {
+    return (const unsigned char *)g->w + (size_t)(row * g->k + k) * (g->type == MEBI__F32 ? 4 : 2);
+}
+
+/* One block of rows against the columns [n0, n1), for `count` of k from k0 on. The panels are
+ * packed by the first block that uses them. */
+static void multiply_rows(const mebi__gemm *g, int64_t m0, int64_t rows, int64_t n0, int64_t n1,
+                          int64_t k0, int pack, float *panels, float *gathered) {
+    int64_t count = smaller(g->k - k0, MEBI__GEMM_K);
+    mebi__tile t = {.k = count,
+                    .a = gathered,
+                    .a_stride = MEBI__ROW_STRIDE,
+                    .c_stride = g->n,
+                    .add_stride = g->n};
+    if (g->x && rows <= FEW_ROWS) {
+        t.a = g->x + m0 * g->k + k0;
+        t.a_stride = g->k;
+    } else if (g->x) {
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(gathered + r * MEBI__ROW_STRIDE, g->x + (m0 + r) * g->k + k0,
+                   (size_t)count * sizeof(float));
+    } else {
+        g->gather(g, m0, rows, k0, count, gathered);
+    }
+    for (int64_t j = n0; j < n1; j += MEBI__TILE_COLUMNS) {
+        float *panel = panels + (j - n0) * MEBI__GEMM_K;
+        int columns = (int)smaller(n1 - j, MEBI__TILE_COLUMNS);
+        if (pack) mebi__panel_avx2(weights_at(g, j, k0), g->type, g->k, columns, count, panel);
+        t.b = panel;
+        t.c = g->y + m0 * g->n + j;
+        t.row = k0 == 0 && g->bias ? g->bias + j : NULL;
+        t.add = k0 > 0 ? t.c : g->residual ? g->residual + m0 * g->n + j : NULL;
+        mebi__tile_rows_avx2(rows, columns, &t);
+    }
+}
+
+static void multiply_block(const mebi__gemm *g, int64_t m0, int64_t m1, int64_t n0, int64_t n1,
+                           float *panels, float *gathered) {
+    for (int64_t k = 0; k < g->k; k += MEBI__GEMM_K)
+        for (int64_t m = m0; m < m1; m += MEBI__GEMM_ROWS)
+            multiply_rows(g, m, smaller(m1 - m, MEBI__GEMM_ROWS), n0, n1, k, m == m0, panels,
+                          gathered);
+}
+
+static void run_task(void *context, int task, int thread) {
+    const division *d = context;
+    const mebi__gemm *g = d->g;
+    float *panels = (float *)(d->scratch + thread_scratch(g->n) * (size_t)thread);
+    float *gathered = panels + (thread_scratch(g->n) / sizeof(float) -
+                                (size_t)(MEBI__GEMM_ROWS * MEBI__ROW_STRIDE));
+    int64_t m0 = task / d->n_tasks * d->m_block, n0 = task % d->n_tasks * d->n_block;
+    int64_t m1 = smaller(g->m, m0 + d->m_block), n1 = smaller(g->n, n0 + d->n_block);
+    if (g->x && m1 - m0 <= FEW_ROWS) {
+        /* Weights stream from memory once: along their rows, as the prefetcher likes it. */
+        for (int64_t n = n0; n < n1; n += MEBI__TILE_COLUMNS)
+            multiply_block(g, m0, m1, n, smaller(n1, n + MEBI__TILE_COLUMNS), panels, gathered);
+    } else {
+        multiply_block(g, m0, m1, n0, n1, panels, gathered);
+    }
+}
+
+/* value in `parts` even blocks that are multiples of unit. */
+static int64_t block_of(int64_t value, int64_t parts, int64_t unit) {
+    int64_t units = (value + unit - 1) / unit;
+    return (units + parts - 1) / parts * unit;
+}
+
+/* Large blocks amortize packing; then smaller ones until every thread has several. */
+static division divide(const mebi__gemm *g, int threads) {
+    division d = {.g = g,
+                  .m_block = block_of(g->m, (g->m + 1151) / 1152, MEBI__TILE_ROWS),
+                  .n_block = block_of(g->n, (g->n + MEBI__GEMM_COLUMNS - 1) / MEBI__GEMM_COLUMNS,
+                                      MEBI__TILE_COLUMNS)};
+    for (;;) {
+        d.m_tasks = (g->m + d.m_block - 1) / d.m_block;
+        d.n_tasks = (g->n + d.n_block - 1) / d.n_block;
+        if (threads == 1 || d.m_tasks * d.n_tasks >= 8 * threads) return d;
+        if (d.m_block > 2 * d.n_block && d.m_block >= 2 * MEBI__GEMM_ROWS)
+            d.m_block = block_of(d.m_block, 2, MEBI__TILE_ROWS);
+        else if (d.n_block >= 4 * MEBI__TILE_COLUMNS)
+            d.n_block = block_of(d.n_block, 2, MEBI__TILE_COLUMNS);
+        else return d;
+    }
+}
+
+void mebi__gemm_run_avx2(const mebi__gemm *g, mebi__pool *pool, unsigned char *scratch) {
+    division d = divide(g, mebi__pool_threads(pool));
+    d.scratch = scratch;
+    mebi__pool_run(pool, (int)(d.m_tasks * d.n_tasks), run_task, &d);
+}
+
+static inline __m256 load_weights(const void *w, mebi__dtype type, int64_t i) {
+    if (type == MEBI__F32) return _mm256_loadu_ps((const float *)w + i);
+    __m128i bits = _mm_loadu_si128((const __m128i *)((const uint16_t *)w + i));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+
+static inline float sum_of(__m256 v) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
+/* x[k] . w[k] in 32 partial sums. */
+static inline float dot(const float *x, const void *w, mebi__dtype type, int64_t k) {
+    __m256 s[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
+                   _mm256_setzero_ps()};
+    int64_t i = 0;
+    for (; i + 32 <= k; i += 32)
+        for (int u = 0; u < 4; u++)
+            s[u] = _mm256_fmadd_ps(_mm256_loadu_ps(x + i + 8 * u), load_weights(w, type, i + 8 * u),
+                                   s[u]);
+    for (; i + 8 <= k; i += 8)
+        s[0] = _mm256_fmadd_ps(_mm256_loadu_ps(x + i), load_weights(w, type, i), s[0]);
+    float sum = sum_of(_mm256_add_ps(_mm256_add_ps(s[0], s[1]), _mm256_add_ps(s[2], s[3])));
+    for (; i < k; i++)
+        sum += x[i] * (type == MEBI__F32 ? ((const float *)w)[i]
+                                         : mebi__bf16_to_f32(((const uint16_t *)w)[i]));
+    return sum;
+}
+
+/* One row: a dot product for each output. */
+static void run_vector(void *context, int task, int thread) {
+    (void)thread;
+    const mebi__gemm *g = context;
+    int64_t end = smaller(g->n, (task + 1) * (int64_t)VECTOR_ROWS);
+    for (int64_t n = task * (int64_t)VECTOR_ROWS; n < end; n++) {
+        const void *w = weights_at(g, n, 0);
+        float v =
+            g->type == MEBI__F32 ? dot(g->x, w, MEBI__F32, g->k) : dot(g->x, w, MEBI__BF16, g->k);
+        g->y[n] = g->bias ? v + g->bias[n] : v;
+    }
+}
+
+static void linear(const mebi__cpu_call *call) {
+    const mebi__op *op = call->op;
+    mebi__gemm g = {.m = op->x.shape.dim[0],
+                    .n = op->w.shape.dim[0],
+                    .k = op->w.shape.dim[1],
+                    .w = mebi__cpu_data(op->w),
+                    .type = op->w.dtype,
+                    .bias = op->b.buffer ? mebi__cpu_data(op->b) : NULL,
+                    .y = mebi__cpu_data(op->y),
+                    .x = mebi__cpu_data(op->x)};
+    if (g.m > 1) mebi__gemm_run_avx2(&g, call->pool, call->scratch);
+    else mebi__pool_run(call->pool, (int)((g.n + VECTOR_ROWS - 1) / VECTOR_ROWS), run_vector, &g);
+}
+
+static size_t linear_scratch(const mebi__op *op, int threads) {
+    return op->x.shape.dim[0] > 1 ? mebi__gemm_scratch_avx2(op->w.shape.dim[0], threads) : 0;
+}
+
+void mebi__cpu_init_gemm_avx2(mebi__cpu_kernels *table) {
+    table->run[MEBI__OP_LINEAR] = linear;
+    table->scratch[MEBI__OP_LINEAR] = linear_scratch;
+    table->run[MEBI__OP_CONV2D] = mebi__conv2d_avx2;
+    table->scratch[MEBI__OP_CONV2D] = mebi__conv2d_scratch_avx2;
+}
