@@ -1,5 +1,4 @@
 /* Tagged allocation. Each block carries a 64-byte header before the pointer handed out. */
-#define _GNU_SOURCE
 #include "base/memory.h"
 
 #include <stdatomic.h>

@@ -1,5 +1,4 @@
 /* Linux/POSIX. Must never leave a half-written file under its final name. */
-#define _GNU_SOURCE
 #include "base/os.h"
 #include "base/memory.h"
 
@@ -214,8 +213,9 @@ int mebi__physical_cores(void) {
     return cores < 256 ? cores : 256;
 }
 
-static size_t status_field(const char *field) {
-    FILE *f = fopen("/proc/self/status", "re");
+/* The figure, in kB, behind a field's name in a file of lines "Name:   123 kB". */
+static size_t field_of(const char *path, const char *field) {
+    FILE *f = fopen(path, "re");
     char line[256];
     size_t kib = 0, length = strlen(field);
     while (f && fgets(line, sizeof line, f))
@@ -225,11 +225,78 @@ static size_t status_field(const char *field) {
 }
 
 size_t mebi__rss_bytes(void) {
-    return status_field("VmRSS:");
+    return field_of("/proc/self/status", "VmRSS:");
 }
 
 size_t mebi__rss_peak_bytes(void) {
-    return status_field("VmHWM:");
+    return field_of("/proc/self/status", "VmHWM:");
+}
+
+size_t mebi__rss_anonymous_bytes(void) {
+    return field_of("/proc/self/status", "RssAnon:");
+}
+
+static size_t number_in(const char *folder, const char *name) {
+    char path[512];
+    unsigned long long number;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "re");
+    size_t found = f && fscanf(f, "%llu", &number) == 1 ? (size_t)number : SIZE_MAX;
+    if (f) fclose(f);
+    return found;
+}
+
+/* One version of control groups: its line in /proc/self/cgroup, where it is mounted, its files. */
+typedef struct group_kind {
+    const char *line, *mount, *limit, *used, *files;
+} group_kind;
+
+static const group_kind group_kinds[] = {
+    {"0::", "/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file "},
+    {":memory:", "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+     "total_inactive_file "},
+};
+
+/* What one group leaves. Pages of files count as used there but can be dropped: left out. */
+static size_t room_of_group(const char *folder, const group_kind *kind) {
+    char stat[600];
+    size_t limit = number_in(folder, kind->limit), used = number_in(folder, kind->used);
+    if (limit == SIZE_MAX || used == SIZE_MAX) return SIZE_MAX;
+    snprintf(stat, sizeof stat, "%s/memory.stat", folder);
+    size_t files = field_of(stat, kind->files) / 1024; /* this file counts bytes */
+    used = used > files ? used - files : 0;
+    return limit > used ? limit - used : 0;
+}
+
+/* The tightest of this process's group and those above it. */
+static size_t control_group_room(const group_kind *kind) {
+    char line[400], folder[500] = "";
+    FILE *f = fopen("/proc/self/cgroup", "re");
+    while (f && !folder[0] && fgets(line, sizeof line, f)) {
+        const char *found = strstr(line, kind->line);
+        line[strcspn(line, "\n")] = 0;
+        if (found) snprintf(folder, sizeof folder, "%s%s", kind->mount, found + strlen(kind->line));
+    }
+    if (f) fclose(f);
+    size_t room = SIZE_MAX, mount = strlen(kind->mount);
+    while (strlen(folder) > mount) {
+        size_t left = room_of_group(folder, kind);
+        if (left < room) room = left;
+        *strrchr(folder, '/') = 0;
+    }
+    /* A container sees its own group at the mount's root. */
+    size_t left = folder[0] ? room_of_group(kind->mount, kind) : SIZE_MAX;
+    return left < room ? left : room;
+}
+
+size_t mebi__memory_available(void) {
+    size_t room = field_of("/proc/meminfo", "MemAvailable:");
+    if (room == 0) room = SIZE_MAX;
+    for (size_t i = 0; i < sizeof group_kinds / sizeof *group_kinds; i++) {
+        size_t left = control_group_room(&group_kinds[i]);
+        if (left < room) room = left;
+    }
+    return room;
 }
 
 /* smaps: a head line "from-to perms offset dev inode path", then "Rss: N kB" among others. */

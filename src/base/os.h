@@ -49,5 +49,11 @@ int mebi__physical_cores(void);     /* cores this process may run on, hyper-thre
 size_t mebi__rss_bytes(void);
 size_t mebi__rss_peak_bytes(void);
 size_t mebi__rss_of_map(const mebi__map *map);
+/* Resident bytes now that belong to no file: heap, stacks, anonymous mappings. */
+size_t mebi__rss_anonymous_bytes(void);
+
+/* Bytes this process could still take without swapping: what the system has available, lowered to
+ * what its control groups leave. SIZE_MAX where nothing tells. */
+size_t mebi__memory_available(void);
 
 #endif

@@ -3,7 +3,6 @@
  * States of `round`: workers sleep until it changes, then take tasks until none is left, then
  * report by lowering `busy`. The caller works too and waits for busy == 0, so a round's context is
  * never used after mebi__pool_run has returned. */
-#define _GNU_SOURCE
 #include "base/pool.h"
 #include "base/memory.h"
 

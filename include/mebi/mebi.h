@@ -1,0 +1,19 @@
+/* mebi: text to pictures with Z-Image-Turbo. SPDX-License-Identifier: Apache-2.0 */
+#ifndef MEBI_H
+#define MEBI_H
+
+#include "mebi/engine.h"
+#include "mebi/image.h"
+#include "mebi/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* "0.1.0" */
+MEBI_API const char *mebi_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,157 @@
+/* Opening and closing a model. Must leave nothing behind when any step fails. */
+#include "engine/engine.h"
+
+#include "base/os.h"
+#include "cpu/cpu.h"
+
+#include <stdio.h>
+#include <string.h>
+
+mebi_engine_params mebi_engine_params_default(void) {
+    return (mebi_engine_params){0};
+}
+
+const char *mebi_stage_name(mebi_stage stage) {
+    static const char *const names[] = {"load", "encode", "step", "decode", "save"};
+    return stage >= 0 && stage < MEBI_STAGE_COUNT ? names[stage] : "unknown";
+}
+
+/* Tells how far loading is; fails if the caller wants to stop. */
+static mebi_status loading(const mebi_callbacks *c, int done, int parts, double since,
+                           mebi_error *err) {
+    mebi_progress p = {.stage = MEBI_STAGE_LOAD,
+                       .fraction = (double)done / parts,
+                       .seconds = mebi__now_seconds() - since,
+                       .seconds_left = -1};
+    if (c && c->progress) c->progress(c->context, &p);
+    if (c && c->cancelled && c->cancelled(c->context))
+        return mebi__fail(err, MEBI_CANCELLED, "Cancelled while the model was being opened.");
+    return MEBI_OK;
+}
+
+static mebi_status check_tokenizer(const mebi_engine *e, mebi_error *err) {
+    int ids = mebi__tokenizer_vocab(e->tokenizer), rows = e->files.encoder_config.vocab;
+    if (ids > rows)
+        return mebi__fail(err, MEBI_BAD_FILE,
+                          "The tokenizer (%s) has %d tokens and the text encoder knows %d: they are "
+                          "not of the same model.",
+                          e->files.tokenizer_path, ids, rows);
+    return MEBI_OK;
+}
+
+static void note_unused(mebi_engine *e) {
+    mebi__tensors *part[] = {e->files.dit, e->files.encoder, e->files.vae};
+    size_t used = 0;
+    for (int i = 0; i < 3; i++) {
+        char names[160];
+        if (!mebi__tensors_unexpected(part[i], names, sizeof names)) continue;
+        used += (size_t)snprintf(e->unused + used, sizeof e->unused - used, "%s%s", used ? "; " : "",
+                                 names);
+        if (used >= sizeof e->unused) used = sizeof e->unused - 1;
+    }
+}
+
+static mebi_status load_parts(mebi_engine *e, const mebi_callbacks *c, double since,
+                              mebi_error *err) {
+    enum { PARTS = 5 };
+    mebi__pipeline *p = &e->pipeline;
+    p->scheduler = e->files.scheduler;
+    MEBI_TRY(loading(c, 1, PARTS, since, err));
+    MEBI_TRY(mebi__tokenizer_open(e->files.tokenizer_path, &e->tokenizer, err));
+    MEBI_TRY(check_tokenizer(e, err));
+    MEBI_TRY(loading(c, 2, PARTS, since, err));
+    MEBI_TRY(mebi__qwen3_load(&p->encoder, e->device, e->files.encoder, &e->files.encoder_config, err));
+    MEBI_TRY(loading(c, 3, PARTS, since, err));
+    MEBI_TRY(mebi__dit_load(&p->dit, e->device, e->files.dit, &e->files.dit_config, err));
+    MEBI_TRY(loading(c, 4, PARTS, since, err));
+    MEBI_TRY(mebi__vae_load(&p->vae, e->device, e->files.vae, &e->files.vae_config, 0, err));
+    MEBI_TRY(loading(c, 5, PARTS, since, err));
+    note_unused(e);
+    return MEBI_OK;
+}
+
+static mebi_status open_engine(mebi_engine *e, const mebi_engine_params *params,
+                               const mebi_callbacks *c, double since, mebi_error *err) {
+    int threads = params->threads ? params->threads : mebi__physical_cores();
+    mebi__cpu_level level = mebi__cpu_detect();
+    mebi__model_paths paths = {.folder = params->model,
+                               .diffusion_model = params->diffusion_model,
+                               .text_encoder = params->text_encoder,
+                               .vae = params->vae,
+                               .tokenizer = params->tokenizer};
+    MEBI_TRY(loading(c, 0, 5, since, err));
+    MEBI_TRY(mebi__pool_create(threads, &e->pool, err));
+    MEBI_TRY(mebi__cpu_create(level, e->pool, &e->device, err));
+    e->cpu = mebi__cpu_level_name(level);
+    MEBI_TRY(mebi__model_files_open(&paths, &e->files, err));
+    return load_parts(e, c, since, err);
+}
+
+mebi_status mebi_engine_open(const mebi_engine_params *params, const mebi_callbacks *callbacks,
+                             mebi_engine **out, mebi_error *err) {
+    double since = mebi__now_seconds();
+    mebi_engine *e = mebi__alloc(MEBI__TAG_GENERAL, sizeof *e);
+    *out = NULL;
+    if (!e) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for an engine.");
+    mebi_status status = open_engine(e, params, callbacks, since, err);
+    e->load_seconds = mebi__now_seconds() - since;
+    if (status != MEBI_OK) mebi_engine_close(&e);
+    *out = e;
+    return status;
+}
+
+void mebi_engine_close(mebi_engine **engine) {
+    mebi_engine *e = *engine;
+    if (!e) return;
+    mebi__features_release(&e->features);
+    mebi__vae_release(&e->pipeline.vae);
+    mebi__dit_release(&e->pipeline.dit);
+    mebi__qwen3_release(&e->pipeline.encoder);
+    mebi__tokenizer_close(&e->tokenizer);
+    mebi__model_files_close(&e->files);
+    mebi__device_destroy(&e->device);
+    mebi__pool_destroy(&e->pool);
+    mebi__free(e);
+    *engine = NULL;
+}
+
+/* The DiT's position table limits the rows and columns of tokens. */
+static int largest_side(const mebi_engine *e) {
+    const mebi__dit_config *c = &e->files.dit_config;
+    int tokens = c->axes_len[1] < c->axes_len[2] ? c->axes_len[1] : c->axes_len[2];
+    int64_t pixels = (int64_t)tokens * mebi__pipeline_multiple(&e->pipeline);
+    return pixels < 16384 ? (int)pixels : 16384;
+}
+
+mebi_engine_info mebi_engine_describe(const mebi_engine *e) {
+    /* Small models are made for 256 pixels; the real one, and any like it, for 1024. */
+    int native = e->files.dit_config.dim >= 1024 ? 1024 : 256, largest = largest_side(e);
+    return (mebi_engine_info){.model_hash = e->files.hash,
+                              .cpu = e->cpu,
+                              .unused_tensors = e->unused,
+                              .threads = mebi__pool_threads(e->pool),
+                              .size_multiple = mebi__pipeline_multiple(&e->pipeline),
+                              .largest_side = largest,
+                              .native_side = native < largest ? native : largest};
+}
+
+size_t mebi__engine_mapped_bytes(const mebi_engine *e) {
+    const mebi__tensors *part[] = {e->files.dit, e->files.encoder, e->files.vae};
+    size_t bytes = 0;
+    for (int i = 0; i < 3; i++)
+        for (int m = 0; m < mebi__tensors_map_count(part[i]); m++)
+            bytes += mebi__rss_of_map(mebi__tensors_map(part[i], m));
+    return bytes;
+}
+
+mebi_status mebi__engine_blame(const mebi_engine *e, mebi_status status, mebi_error *err) {
+    if (status != MEBI_NUMERIC) return status;
+    const mebi__tensors *part[] = {e->files.dit, e->files.encoder, e->files.vae};
+    mebi_error found = {0};
+    for (int i = 0; i < 3; i++)
+        if (mebi__tensors_check_finite(part[i], &found) == MEBI_BAD_FILE) {
+            if (err) *err = found;
+            return MEBI_BAD_FILE;
+        }
+    return status;
+}

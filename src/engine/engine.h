@@ -1,0 +1,31 @@
+/* The engine's inside: an opened model on a device. */
+#ifndef MEBI_ENGINE_ENGINE_H
+#define MEBI_ENGINE_ENGINE_H
+
+#include "base/pool.h"
+#include "engine/features.h"
+#include "mebi/engine.h"
+#include "model/pipeline.h"
+#include "text/tokenizer.h"
+
+struct mebi_engine {
+    mebi__pool *pool;
+    mebi__device *device;
+    mebi__model_files files;
+    mebi__tokenizer *tokenizer;
+    mebi__pipeline pipeline;
+    mebi__features features; /* of recent prompts */
+    size_t scratch_bytes;    /* reserved on the device so far */
+    double load_seconds;
+    char unused[512];
+    const char *cpu;
+};
+
+/* Resident bytes of the mapped model files. */
+size_t mebi__engine_mapped_bytes(const mebi_engine *engine);
+
+/* After a MEBI_NUMERIC failure: looks whether a part's weights are to blame, and if so makes *err
+ * name the tensor. Reads the whole part. */
+mebi_status mebi__engine_blame(const mebi_engine *engine, mebi_status status, mebi_error *err);
+
+#endif

@@ -1,0 +1,50 @@
+/* A dry run of a job. Must call the same stage functions as the job itself, in the same order: that
+ * is all that keeps the plan true. */
+#include "plan/dry_run.h"
+
+#include "compute/dry.h"
+
+static int count_submit(void *context) {
+    ++*(int *)context;
+    return 0;
+}
+
+/* Adds what was recorded since the last call to a stage. */
+static void account(mebi__device *dry, int *submits, size_t *scratch, mebi__stage_cost *stage) {
+    const mebi__dry_report *r = mebi__dry_report_of(dry);
+    for (int k = 0; k < MEBI__OP_COUNT; k++) stage->operations += r->operations[k];
+    if (r->scratch_bytes > *scratch) *scratch = r->scratch_bytes;
+    stage->submits += *submits;
+    *submits = 0;
+    mebi__dry_reset(dry);
+}
+
+mebi_status mebi__plan_job(const mebi__pipeline *p, mebi__device *target,
+                           const mebi__job_shape *shape, mebi__job_plan *out, mebi_error *err) {
+    mebi__device *dry;
+    *out = (mebi__job_plan){0};
+    MEBI_TRY(mebi__dry_create(target, &dry, err));
+    mebi__buffer boundless = {.bytes = SIZE_MAX};
+    int submits = 0;
+    mebi__stream s = {.device = dry, .memory = &boundless, .err = err, .cancelled = count_submit,
+                      .cancel_context = &submits};
+    mebi__arena_init(&s.arena, SIZE_MAX / 2);
+    mebi__conditions conditions;
+    if (shape->encode) mebi__pipeline_encode(&s, p, NULL, shape->tokens, NULL);
+    if (shape->encode_negative) mebi__pipeline_encode(&s, p, NULL, shape->negative_tokens, NULL);
+    account(dry, &submits, &out->scratch_bytes, &out->encode);
+    mebi__pipeline_condition(&s, p, &shape->how, NULL, shape->tokens, NULL, shape->negative_tokens,
+                             &conditions);
+    account(dry, &submits, &out->scratch_bytes, &out->prepare);
+    mebi__pipeline_denoise(&s, p, &shape->how, &conditions, NULL, NULL, NULL);
+    account(dry, &submits, &out->scratch_bytes, &out->denoise);
+    mebi__pipeline_decode(&s, p, NULL, shape->how.latent_height, shape->how.latent_width, NULL);
+    account(dry, &submits, &out->scratch_bytes, &out->decode);
+    mebi__pipeline_release(&s, &conditions);
+    out->arena_bytes = s.arena.peak;
+    mebi_status status = s.status;
+    if (status == MEBI_OK && !mebi__arena_empty(&s.arena))
+        status = mebi__fail(err, MEBI_INTERNAL, "A stage kept memory that it should have given back.");
+    mebi__device_destroy(&dry);
+    return status;
+}

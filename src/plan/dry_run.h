@@ -1,0 +1,32 @@
+/* What a job takes, by running its very code on the dry device. */
+#ifndef MEBI_PLAN_DRY_RUN_H
+#define MEBI_PLAN_DRY_RUN_H
+
+#include "model/pipeline.h"
+
+typedef struct mebi__stage_cost {
+    double operations; /* arithmetic */
+    int submits;       /* points at which progress is told and a cancel is seen */
+} mebi__stage_cost;
+
+/* One job's shape: how the sampler runs, and the prompts' lengths. */
+typedef struct mebi__job_shape {
+    mebi__sampling how;
+    int tokens, negative_tokens; /* of the features; 0 negative ones: no guidance */
+    int encode, encode_negative; /* 1: features are not cached yet */
+} mebi__job_shape;
+
+typedef struct mebi__job_plan {
+    size_t arena_bytes, scratch_bytes;
+    mebi__stage_cost encode;  /* all prompts */
+    mebi__stage_cost prepare; /* caption refiner, once */
+    mebi__stage_cost denoise; /* all steps of one picture */
+    mebi__stage_cost decode;  /* one picture */
+} mebi__job_plan;
+
+/* target: the device that will run the job. */
+MEBI_MUST_USE mebi_status mebi__plan_job(const mebi__pipeline *p, mebi__device *target,
+                                         const mebi__job_shape *shape, mebi__job_plan *out,
+                                         mebi_error *err);
+
+#endif
