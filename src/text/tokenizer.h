@@ -9,7 +9,10 @@
 
 typedef struct mebi__tokenizer mebi__tokenizer;
 
-enum { MEBI__PROMPT_TOKENS = 512 }; /* a prompt is cut to this many */
+enum {
+    MEBI__PROMPT_TOKENS = 512,  /* a prompt is cut to this many */
+    MEBI__TEXT_BYTES = 1 << 20, /* a longer text is refused */
+};
 
 /* path: a folder with tokenizer.json, or vocab.json and merges.txt (and, for the added tokens,
  * added_tokens.json or tokenizer_config.json); or a tokenizer.json itself. */
@@ -20,9 +23,9 @@ void mebi__tokenizer_close(mebi__tokenizer **tokenizer);
 /* Largest id + 1. */
 int mebi__tokenizer_vocab(const mebi__tokenizer *tokenizer);
 
-/* Ids of text (UTF-8, bytes long, may hold zeros). Writes at most limit ids and stores in *count how
- * many were written: more text than that is cut, which is no error. Invalid UTF-8 is
- * MEBI_BAD_ARGUMENT and names the byte. Thread-safe. */
+/* Ids of text (UTF-8, bytes long, may hold zeros). Writes at most limit ids and stores in *count
+ * how many were written: more text than that is cut, which is no error. Invalid UTF-8 is
+ * MEBI_BAD_ARGUMENT and names the byte; so is a text above MEBI__TEXT_BYTES. Thread-safe. */
 MEBI_MUST_USE mebi_status mebi__tokenizer_encode(const mebi__tokenizer *tokenizer, const char *text,
                                                  size_t bytes, int32_t *ids, int limit, int *count,
                                                  mebi_error *err);
