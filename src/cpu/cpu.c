@@ -207,7 +207,15 @@ static const mebi__device_table device_table = {
 
 static void init_kernels(mebi__cpu_level level, mebi__cpu_kernels *table) {
     mebi__cpu_init_ref(table);
+#if defined(__x86_64__)
+    if (level >= MEBI__CPU_AVX2) {
+        mebi__cpu_init_pointwise_avx2(table);
+        mebi__cpu_init_gemm_avx2(table);
+        mebi__cpu_init_attention_avx2(table);
+    }
+#else
     (void)level;
+#endif
 }
 
 mebi_status mebi__cpu_create(mebi__cpu_level level, mebi__pool *pool, mebi__device **out,
