@@ -1,0 +1,20 @@
+/* What a picture's file says about how it was made. */
+#ifndef MEBI_CLI_METADATA_H
+#define MEBI_CLI_METADATA_H
+
+#include "mebi/engine.h"
+
+typedef struct metadata {
+    const mebi_request *request; /* its seed is not read */
+    const char *model;           /* a name for people */
+    const char *model_hash;
+} metadata;
+
+/* "parameters": the text that AUTOMATIC1111's WebUI writes and reads. NULL when out of memory; to be
+ * freed with free(). */
+char *metadata_parameters(const metadata *m, int64_t seed);
+
+/* "mebi": all of the request as JSON. The same ownership. */
+char *metadata_json(const metadata *m, int64_t seed);
+
+#endif

@@ -1,0 +1,151 @@
+/* Option parsing. Must never guess: a word that is not understood is an error with a suggestion. */
+#include "cli/options.h"
+
+#include "base/error.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const option *find_name(const option *o, int count, const char *name, size_t length) {
+    for (int i = 0; i < count; i++)
+        if (strlen(o[i].name) == length && strncmp(o[i].name, name, length) == 0) return &o[i];
+    return NULL;
+}
+
+static const option *find_letter(const option *o, int count, char letter) {
+    for (int i = 0; i < count; i++)
+        if (o[i].letter && o[i].letter == letter) return &o[i];
+    return NULL;
+}
+
+/* Edits between two words, for words of up to 31 letters. */
+static int distance(const char *a, const char *b) {
+    int row[32], m = (int)strlen(b);
+    if (m > 31 || strlen(a) > 31) return 99;
+    for (int j = 0; j <= m; j++) row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= m; j++) {
+            int replace = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            int best = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+            row[j] = best < replace ? best : replace;
+        }
+    }
+    return row[m];
+}
+
+static mebi_status unknown(const option *o, int count, const char *word, mebi_error *err) {
+    char name[32];
+    const char *best = NULL;
+    int least = 4;
+    snprintf(name, sizeof name, "%.31s", word + strspn(word, "-"));
+    name[strcspn(name, "=")] = 0;
+    for (int i = 0; i < count; i++) {
+        int d = distance(name, o[i].name);
+        if (d < least) least = d, best = o[i].name;
+    }
+    return mebi__fail(err, MEBI_BAD_ARGUMENT, "There is no option %.60s.%s%s%s See --help.", word,
+                      best ? " Is --" : "", best ? best : "", best ? " meant?" : "");
+}
+
+static mebi_status read_integer(const option *o, const char *text, mebi_error *err) {
+    char *end;
+    errno = 0;
+    long long n = strtoll(text, &end, 10);
+    if (!*text || isspace((unsigned char)*text) || *end || errno || (double)n < o->minimum ||
+        (double)n > o->maximum)
+        return mebi__fail(err, MEBI_BAD_ARGUMENT,
+                          "--%s takes a whole number from %.0f to %.0f, not '%.60s'.", o->name,
+                          o->minimum, o->maximum, text);
+    *(int64_t *)o->value = n;
+    return MEBI_OK;
+}
+
+static mebi_status read_number(const option *o, const char *text, mebi_error *err) {
+    char *end;
+    double n = strtod(text, &end);
+    if (!*text || isspace((unsigned char)*text) || *end || !isfinite(n) || n < o->minimum ||
+        n > o->maximum)
+        return mebi__fail(err, MEBI_BAD_ARGUMENT, "--%s takes a number from %g to %g, not '%.60s'.",
+                          o->name, o->minimum, o->maximum, text);
+    *(double *)o->value = n;
+    return MEBI_OK;
+}
+
+static mebi_status store(const option *o, const char *text, mebi_error *err) {
+    if (o->given) ++*o->given;
+    switch (o->kind) {
+    case OPTION_FLAG: *(int *)o->value = 1; return MEBI_OK;
+    case OPTION_TEXT: *(const char **)o->value = text; return MEBI_OK;
+    case OPTION_INTEGER: return read_integer(o, text, err);
+    case OPTION_NUMBER: return read_number(o, text, err);
+    }
+    return MEBI_OK;
+}
+
+/* One option word, and the next one if it is its argument; *i moves over what was used. */
+static mebi_status parse_word(const option *options, int count, int argc, char **argv, int *i,
+                              mebi_error *err) {
+    const char *word = argv[*i], *value = NULL;
+    const option *o;
+    if (word[1] == '-') {
+        size_t length = strcspn(word + 2, "=");
+        o = find_name(options, count, word + 2, length);
+        if (word[2 + length] == '=') value = word + 3 + length;
+    } else {
+        o = find_letter(options, count, word[1]);
+        if (word[2]) value = word + 2;
+    }
+    if (!o) return unknown(options, count, word, err);
+    if (o->kind == OPTION_FLAG) {
+        if (value) return mebi__fail(err, MEBI_BAD_ARGUMENT, "--%s takes no argument.", o->name);
+        return store(o, NULL, err);
+    }
+    if (!value) {
+        if (*i + 1 >= argc)
+            return mebi__fail(err, MEBI_BAD_ARGUMENT, "--%s needs an argument: %s.", o->name,
+                              o->argument);
+        value = argv[++*i];
+    }
+    return store(o, value, err);
+}
+
+mebi_status options_parse(const option *options, int count, int argc, char **argv,
+                          const char **rest, int limit, int *rest_count, mebi_error *err) {
+    int only_rest = 0;
+    *rest_count = 0;
+    for (int i = 1; i < argc; i++) {
+        if (!only_rest && strcmp(argv[i], "--") == 0) only_rest = 1;
+        else if (only_rest || argv[i][0] != '-' || !argv[i][1]) {
+            if (*rest_count == limit)
+                return mebi__fail(err, MEBI_BAD_ARGUMENT,
+                                  "'%.60s' is not understood here. A text of several words belongs "
+                                  "in quotation marks. See --help.",
+                                  argv[i]);
+            rest[(*rest_count)++] = argv[i];
+        } else MEBI_TRY(parse_word(options, count, argc, argv, &i, err));
+    }
+    return MEBI_OK;
+}
+
+void options_print(FILE *to, const option *options, int count) {
+    for (int i = 0; i < count; i++) {
+        const option *o = &options[i];
+        char left[64];
+        char letter[8] = "    ";
+        if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
+        snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->argument ? " " : "",
+                 o->argument ? o->argument : "");
+        fprintf(to, "  %-30s ", left);
+        for (const char *p = o->help; *p; p++) {
+            fputc(*p, to);
+            if (*p == '\n') fprintf(to, "%*s", 33, "");
+        }
+        fputc('\n', to);
+    }
+}
