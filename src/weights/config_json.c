@@ -22,7 +22,8 @@ enum { REQUIRED = -1 };
 /* A value as the file has it, for a message. */
 static mebi__shown written(const json_t *value) {
     char text[96] = "";
-    size_t n = json_dumpb(value, text, sizeof text - 1, JSON_COMPACT | JSON_ENCODE_ANY);
+    size_t n = json_dumpb(value, text, sizeof text - 1,
+                          JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
     if (n >= sizeof text) text[sizeof text - 1] = 0; /* cut */
     return mebi__show(text);
 }

@@ -265,6 +265,18 @@ static mebi_status open_index(mebi__tensors *set, const char *folder, const char
     return status;
 }
 
+static mebi_status refuse_empty(const mebi__tensors *set, const char *folder, mebi_error *err) {
+    char *index = mebi__join_path(folder, "model_index.json");
+    if (!index) return no_memory(set, err);
+    int whole = mebi__is_file(index);
+    mebi__free(index);
+    if (whole)
+        return mebi__fail(err, MEBI_BAD_FILE,
+                          "%s is the folder of a whole model: give the part's own sub-folder.",
+                          folder);
+    return mebi__fail(err, MEBI_IO, "%s holds no .safetensors file.", folder);
+}
+
 /* The only .safetensors file of a folder, whatever its name; foreign files are told apart. */
 static mebi_status open_only_file(mebi__tensors *set, const char *folder, mebi_error *err) {
     static const char *const foreign[] = {".bin", ".ckpt", ".pt", ".pth", ".gguf"};
@@ -288,8 +300,7 @@ static mebi_status open_only_file(mebi__tensors *set, const char *folder, mebi_e
                           "%s holds %d .safetensors files (such as %s) and no index "
                           "(*.safetensors.index.json) that says how they belong together.",
                           folder, count, mebi__show(found).text);
-    if (count == 0 && !other[0])
-        return mebi__fail(err, MEBI_IO, "%s holds no .safetensors file.", folder);
+    if (count == 0 && !other[0]) return refuse_empty(set, folder, err);
     char *path = mebi__join_path(folder, count ? found : other);
     if (!path) return no_memory(set, err);
     mebi_status status = open_file(set, path, err); /* of a foreign file: says what it is */

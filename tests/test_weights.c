@@ -1,0 +1,1109 @@
+/* Reading models: good files give exactly their tensors and dimensions, and every kind of broken
+ * one gives a sentence that names the file and what is wrong with it, and leaks nothing. */
+#include "model_files.h"
+
+#include "base/memory.h"
+#include "weights/config_read.h"
+#include "weights/names.h"
+#include "weights/safetensors.h"
+#include "weights/tensors.h"
+
+#include <math.h>
+
+#define COUNT(list) (int)(sizeof(list) / sizeof *(list))
+#define MODELS      MEBI_FIXTURES "/models"
+
+static int broken_kinds; /* checked at the end: at least 40 */
+
+/* A refusal that helps: the status, the file's name, the word, one readable line. */
+static void assert_refused(mebi_status got, mebi_status status, const mebi_error *err,
+                           const char *file, const char *word) {
+    broken_kinds++;
+    if (got != status || !strstr(err->text, file) || !strstr(err->text, word))
+        fail_msg("status %d (expected %d), text \"%s\" (expected \"%s\" and \"%s\")", got, status,
+                 err->text, file, word);
+    assert_int_equal(err->status, status);
+    for (const char *c = err->text; *c; c++) assert_true((unsigned char)*c >= 0x20 && *c != 0x7F);
+    assert_true(err->text[strlen(err->text) - 1] == '.' || err->text[strlen(err->text) - 1] == '?');
+}
+
+static void refuse_file(const char *path, mebi__part part, mebi_status status, const char *file,
+                        const char *word) {
+    size_t held = mebi__memory_held(MEBI__TAG_COUNT);
+    mebi__tensors *set = NULL;
+    mebi_error err = {0};
+    mebi_status got = mebi__tensors_open(path, part, &set, &err);
+    assert_refused(got, status, &err, file, word);
+    assert_null(set);
+    assert_int_equal(mebi__memory_held(MEBI__TAG_COUNT), held);
+}
+
+static mebi__tensors *open_good(const char *path, mebi__part part) {
+    mebi__tensors *set = NULL;
+    mebi_error err = {0};
+    if (mebi__tensors_open(path, part, &set, &err) != MEBI_OK) fail_msg("%s", err.text);
+    return set;
+}
+
+/* ---- good files ---- */
+
+static void reads_types_shapes_and_places(void **state) {
+    (void)state;
+    path_text folder = make_folder(), path = path_of("%s/a.safetensors", folder.text);
+    unsigned char data[23];
+    for (int i = 0; i < 23; i++) data[i] = (unsigned char)(i + 1);
+    /* An odd byte first, so that all that follows is unaligned. */
+    write_safetensors(path.text,
+                      "{\"__metadata__\":{\"format\":\"pt\"},"
+                      "\"z.f32\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[1,9]},"
+                      "\"odd\":{\"dtype\":\"F8_E4M3\",\"shape\":[1],\"data_offsets\":[0,1]},"
+                      "\"b\":{\"dtype\":\"BF16\",\"shape\":[3],\"data_offsets\":[9,15]},"
+                      "\"s\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[15,17]},"
+                      "\"none\":{\"dtype\":\"F32\",\"shape\":[0,4],\"data_offsets\":[17,17]},"
+                      "\"deep\":{\"dtype\":\"BF16\",\"shape\":[1,1,1,1,3],\"data_offsets\":[17,23]}"
+                      "}      ",
+                      data, sizeof data);
+    mebi__tensors *set = open_good(path.text, MEBI__PART_ENCODER);
+    assert_int_equal(mebi__tensors_count(set), 3);
+    assert_int_equal(mebi__tensors_map_count(set), 1);
+    const mebi__tensor *z = mebi__tensors_find(set, "z.f32");
+    assert_string_equal(mebi__tensors_at(set, 0)->name, "b");
+    assert_string_equal(mebi__tensors_at(set, 1)->name, "s");
+    assert_ptr_equal(mebi__tensors_at(set, 2), z);
+    assert_int_equal(z->dtype, MEBI__F32);
+    assert_int_equal(z->shape.rank, 2);
+    assert_int_equal(z->shape.dim[1], 2);
+    assert_memory_equal(z->data, data + 1, 8);
+    assert_int_equal(mebi__tensors_at(set, 0)->dtype, MEBI__BF16);
+    assert_int_equal(mebi__tensors_at(set, 1)->dtype, MEBI__F16);
+    assert_int_equal(mebi__tensors_at(set, 1)->shape.rank, 0);
+    assert_null(mebi__tensors_find(set, "odd"));
+    assert_null(mebi__tensors_find(set, "none"));
+    assert_null(mebi__tensors_find(set, "deep"));
+    assert_null(mebi__tensors_find(set, ""));
+    mebi__tensors_close(&set);
+    mebi__tensors_close(&set);
+    remove_path(folder.text);
+}
+
+static void keeps_account_of_use(void **state) {
+    (void)state;
+    static const char *const names[] = {"norm_final.weight", "layers.0.a", "layers.1.b", "x", "y"};
+    path_text folder = make_folder(), path = path_of("%s/m.safetensors", folder.text);
+    write_named(path.text, names, COUNT(names), "[2,3]", 6);
+    mebi__tensors *set = open_good(path.text, MEBI__PART_DIT);
+    const int64_t right[] = {2, 3}, wrong[] = {3, 2};
+    mebi_error err = {0};
+    char text[256];
+    assert_int_equal(mebi__tensors_report(set, &err), MEBI_OK);
+    assert_int_equal(mebi__tensors_unexpected(set, text, sizeof text), 4);
+    assert_string_equal(text, "layers.0.a, layers.1.b, x, y");
+    assert_int_equal(mebi__tensors_unexpected(set, text, 54), 4);
+    assert_string_equal(text, "layers.0.a and 3 more");
+    assert_int_equal(mebi__tensors_unexpected(set, NULL, 0), 4);
+    assert_non_null(mebi__tensors_want(set, 2, right, "layers.%d.%s", 0, "a"));
+    assert_null(mebi__tensors_want(set, 2, wrong, "layers.1.b"));
+    for (int i = 0; i < 9; i++) assert_null(mebi__tensors_want(set, 2, wrong, "gone.%d", i / 2));
+    assert_int_equal(mebi__tensors_unexpected(set, text, sizeof text), 2);
+    assert_string_equal(text, "x, y");
+    assert_refused(mebi__tensors_report(set, &err), MEBI_BAD_FILE, &err, "m.safetensors",
+                   "Missing tensors (5): gone.0 [3, 2], gone.1 [3, 2]");
+    assert_non_null(strstr(err.text, "and 1 more"));
+    assert_non_null(strstr(err.text, "Wrong shapes (1): layers.1.b is [2, 3] instead of [3, 2]."));
+    assert_non_null(mebi__tensors_want(set, 2, right, "norm_final.weight"));
+    mebi__tensors_close(&set);
+    remove_path(folder.text);
+}
+
+static void tells_why_a_type_is_refused(void **state) {
+    (void)state;
+    path_text folder = make_folder(), path = path_of("%s/fp8.safetensors", folder.text);
+    write_safetensors(path.text,
+                      "{\"w\":{\"dtype\":\"F8_E4M3\",\"shape\":[2],\"data_offsets\":[0,2]},"
+                      "\"layers.0.attention.qkv.weight\":{\"dtype\":\"F8_E5M2\",\"shape\":[3,1],"
+                      "\"data_offsets\":[2,5]}}",
+                      "12345", 5);
+    mebi__tensors *set = open_good(path.text, MEBI__PART_DIT);
+    const int64_t two[] = {2}, third[] = {1, 1};
+    mebi_error err = {0};
+    assert_int_equal(mebi__tensors_count(set), 0);
+    assert_null(mebi__tensors_want(set, 1, two, "w"));
+    assert_null(mebi__tensors_want(set, 2, third, "layers.0.attention.to_k.weight"));
+    assert_refused(mebi__tensors_report(set, &err), MEBI_BAD_FILE, &err, "fp8.safetensors",
+                   "Not supported (2): w (F8_E4M3): its type is not F32, F16 or BF16");
+    mebi__tensors_close(&set);
+    remove_path(folder.text);
+}
+
+/* Leftovers of a part are known, until something of their kind is asked for. */
+static void knows_leftovers(void **state) {
+    (void)state;
+    static const char *const encoder[] = {"lm_head.weight",    "model.norm.weight",
+                                          "model.layers.0.x",  "model.layers.9.x",
+                                          "model.layers.10.x", "model.layers.10.y"};
+    static const char *const vae[] = {"encoder.conv_in.bias", "encoder.conv_out.bias",
+                                      "decoder.conv_in.bias", "quant_conv.bias"};
+    const int64_t dim[] = {1};
+    char text[256];
+    path_text folder = make_folder(), path = path_of("%s/l.safetensors", folder.text);
+    write_named(path.text, encoder, COUNT(encoder), "[1]", 1);
+    mebi__tensors *set = open_good(path.text, MEBI__PART_ENCODER);
+    assert_int_equal(mebi__tensors_unexpected(set, text, sizeof text), 2);
+    assert_string_equal(text, "model.layers.0.x, model.layers.9.x");
+    assert_non_null(mebi__tensors_want(set, 1, dim, "model.layers.10.x"));
+    assert_int_equal(mebi__tensors_unexpected(set, text, sizeof text), 3);
+    mebi__tensors_close(&set);
+
+    write_named(path.text, vae, COUNT(vae), "[1]", 1);
+    set = open_good(path.text, MEBI__PART_VAE);
+    assert_int_equal(mebi__tensors_unexpected(set, text, sizeof text), 1);
+    assert_string_equal(text, "decoder.conv_in.bias");
+    assert_non_null(mebi__tensors_want(set, 1, dim, "encoder.conv_in.bias"));
+    assert_int_equal(mebi__tensors_unexpected(set, text, sizeof text), 2);
+    assert_string_equal(text, "decoder.conv_in.bias, encoder.conv_out.bias");
+    mebi__tensors_close(&set);
+    remove_path(folder.text);
+}
+
+typedef struct renamed {
+    const char *from, *to;
+} renamed;
+
+static void check_names(mebi__part part, const renamed *list, int count) {
+    mebi__renaming renaming = {.part = part};
+    for (int i = 0; i < count; i++) mebi__names_learn(&renaming, list[i].from);
+    for (int i = 0; i < count; i++) {
+        char out[MEBI__LONG_NAME_BYTES], again[MEBI__LONG_NAME_BYTES];
+        assert_int_equal(mebi__names_translate(&renaming, list[i].from, out), 1);
+        assert_string_equal(out, list[i].to);
+        /* A diffusers name stays as it is. */
+        assert_int_equal(mebi__names_translate(&renaming, out, again), 1);
+        assert_string_equal(again, out);
+    }
+}
+
+static void translates_names(void **state) {
+    (void)state;
+    static const renamed dit[] = {
+        {"model.diffusion_model.x_embedder.weight", "all_x_embedder.2-1.weight"},
+        {"x_embedder.bias", "all_x_embedder.2-1.bias"},
+        {"model.diffusion_model.final_layer.linear.bias", "all_final_layer.2-1.linear.bias"},
+        {"final_layer.adaLN_modulation.1.weight", "all_final_layer.2-1.adaLN_modulation.1.weight"},
+        {"layers.29.attention.q_norm.weight", "layers.29.attention.norm_q.weight"},
+        {"noise_refiner.1.attention.k_norm.weight", "noise_refiner.1.attention.norm_k.weight"},
+        {"context_refiner.0.attention.out.weight", "context_refiner.0.attention.to_out.0.weight"},
+        {"layers.0.attention.out.bias", "layers.0.attention.to_out.0.bias"},
+        {"norm_final.weight", "norm_final.weight"},
+        {"cap_pad_token", "cap_pad_token"},
+    };
+    static const renamed encoder[] = {
+        {"layers.3.mlp.up_proj.weight", "model.layers.3.mlp.up_proj.weight"},
+        {"embed_tokens.weight", "model.embed_tokens.weight"},
+        {"norm.weight", "model.norm.weight"},
+        {"lm_head.weight", "lm_head.weight"},
+    };
+    static const renamed vae[] = {
+        {"decoder.up.3.block.0.norm1.weight", "decoder.up_blocks.0.resnets.0.norm1.weight"},
+        {"decoder.up.0.block.2.conv2.bias", "decoder.up_blocks.3.resnets.2.conv2.bias"},
+        {"decoder.up.1.block.0.nin_shortcut.weight",
+         "decoder.up_blocks.2.resnets.0.conv_shortcut.weight"},
+        {"decoder.up.2.upsample.conv.weight", "decoder.up_blocks.1.upsamplers.0.conv.weight"},
+        {"first_stage_model.encoder.down.0.downsample.conv.bias",
+         "encoder.down_blocks.0.downsamplers.0.conv.bias"},
+        {"encoder.down.1.block.0.nin_shortcut.bias",
+         "encoder.down_blocks.1.resnets.0.conv_shortcut.bias"},
+        {"vae.decoder.mid.block_1.conv1.weight", "decoder.mid_block.resnets.0.conv1.weight"},
+        {"encoder.mid.block_2.norm2.bias", "encoder.mid_block.resnets.1.norm2.bias"},
+        {"decoder.mid.attn_1.norm.weight", "decoder.mid_block.attentions.0.group_norm.weight"},
+        {"decoder.mid.attn_1.q.bias", "decoder.mid_block.attentions.0.to_q.bias"},
+        {"decoder.mid.attn_1.k.weight", "decoder.mid_block.attentions.0.to_k.weight"},
+        {"decoder.mid.attn_1.v.weight", "decoder.mid_block.attentions.0.to_v.weight"},
+        {"encoder.mid.attn_1.proj_out.weight", "encoder.mid_block.attentions.0.to_out.0.weight"},
+        {"decoder.mid_block.attentions.0.query.weight",
+         "decoder.mid_block.attentions.0.to_q.weight"},
+        {"decoder.mid_block.attentions.0.proj_attn.bias",
+         "decoder.mid_block.attentions.0.to_out.0.bias"},
+        {"decoder.norm_out.weight", "decoder.conv_norm_out.weight"},
+        {"encoder.conv_out.bias", "encoder.conv_out.bias"},
+        {"loss.logvar", "loss.logvar"},
+    };
+    check_names(MEBI__PART_DIT, dit, COUNT(dit));
+    check_names(MEBI__PART_ENCODER, encoder, COUNT(encoder));
+    check_names(MEBI__PART_VAE, vae, COUNT(vae));
+}
+
+static void splits_fused_rows(void **state) {
+    (void)state;
+    static const char *const name[] = {"model.diffusion_model.layers.7.attention.qkv.weight"};
+    path_text folder = make_folder(), path = path_of("%s/q.safetensors", folder.text);
+    write_named(path.text, name, 1, "[6,2]", 12);
+    mebi__tensors *set = open_good(path.text, MEBI__PART_DIT);
+    static const char *const parts[] = {"to_q", "to_k", "to_v"};
+    const int64_t dim[] = {2, 2};
+    for (int i = 0; i < 3; i++) {
+        const mebi__tensor *t =
+            mebi__tensors_want(set, 2, dim, "layers.7.attention.%s.weight", parts[i]);
+        assert_non_null(t);
+        float first;
+        memcpy(&first, t->data, sizeof first);
+        assert_true(first == (float)(4 * i) / 100);
+    }
+    mebi__tensors_close(&set);
+    remove_path(folder.text);
+}
+
+static void reads_any_single_file_of_a_folder(void **state) {
+    (void)state;
+    static const char *const names[] = {"a", "b"};
+    path_text folder = make_folder();
+    write_named(path_of("%s/model.fp16.safetensors", folder.text).text, names, 2, "[1]", 1);
+    mebi__tensors *set = open_good(folder.text, MEBI__PART_DIT);
+    assert_int_equal(mebi__tensors_count(set), 2);
+    mebi__tensors_close(&set);
+    remove_path(folder.text);
+}
+
+static void finds_values_that_are_not_finite(void **state) {
+    (void)state;
+    enum { N = 9000 };
+    static const struct {
+        const char *name;
+        int bytes;
+        uint32_t bad[4], good[4];
+    } types[] = {
+        {"F32",
+         4,
+         {0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001},
+         {0x7f7fffff, 0xff7fffff, 0x00000001, 0x80000000}},
+        {"F16", 2, {0x7c00, 0xfc00, 0x7e00, 0x7c01}, {0x7bff, 0xfbff, 0x0001, 0x8000}},
+        {"BF16", 2, {0x7f80, 0xff80, 0x7fc0, 0x7f81}, {0x7f7f, 0xff7f, 0x0001, 0x8000}},
+    };
+    static const int places[] = {0, 1, 4095, 4096, 8191, 8192, N - 1};
+    path_text folder = make_folder(), path = path_of("%s/n.safetensors", folder.text);
+    unsigned char *data = take_bytes(4 * N);
+    for (int t = 0; t < COUNT(types); t++)
+        for (int k = 0; k < 4 * COUNT(places); k++) {
+            char header[256], element[128];
+            int at = places[k / 4];
+            for (int i = 0; i < N; i++)
+                memcpy(data + (size_t)(i * types[t].bytes), &types[t].good[i % 4],
+                       (size_t)types[t].bytes);
+            memcpy(data + (size_t)(at * types[t].bytes), &types[t].bad[k % 4],
+                   (size_t)types[t].bytes);
+            snprintf(header, sizeof header,
+                     "{\"w\":{\"dtype\":\"%s\",\"shape\":[%d],\"data_offsets\":[0,%d]}}",
+                     types[t].name, N, N * types[t].bytes);
+            write_safetensors(path.text, header, data, (size_t)(N * types[t].bytes));
+            mebi__tensors *set = open_good(path.text, MEBI__PART_DIT);
+            mebi_error err = {0};
+            snprintf(element, sizeof element,
+                     "tensor w holds a value that is not finite (%s, "
+                     "element %d of",
+                     k % 4 < 2 ? "infinity" : "NaN", at);
+            assert_refused(mebi__tensors_check_finite(set, &err), MEBI_BAD_FILE, &err,
+                           "n.safetensors", element);
+            mebi__tensors_close(&set);
+        }
+    broken_kinds -= COUNT(types) * 4 * COUNT(places) - 1; /* one kind */
+    free(data);
+    remove_path(folder.text);
+}
+
+static void fingerprints_differ(void **state) {
+    (void)state;
+    static const char *const names[] = {"a", "b"}, *const others[] = {"a", "c"};
+    path_text folder = make_folder(), path = path_of("%s/f.safetensors", folder.text);
+    char hex[5][17];
+    for (int i = 0; i < 5; i++) {
+        write_named(path.text, i == 2 ? others : names, 2, i == 3 ? "[2,3]" : "[6]", 6);
+        if (i == 4) { /* last byte of the data */
+            size_t bytes;
+            unsigned char *data = read_bytes(path.text, &bytes);
+            data[bytes - 1] ^= 1;
+            write_bytes(path.text, data, bytes);
+            free(data);
+        }
+        mebi__tensors *set = open_good(path.text, MEBI__PART_ENCODER);
+        mebi__tensors_fingerprint(set, hex[i]);
+        assert_int_equal(strspn(hex[i], "0123456789abcdef"), 16);
+        mebi__tensors_close(&set);
+    }
+    assert_string_equal(hex[0], hex[1]);
+    for (int i = 2; i < 5; i++) assert_string_not_equal(hex[0], hex[i]);
+    remove_path(folder.text);
+}
+
+/* ---- the fixture models ---- */
+
+static mebi__model_files open_model(const mebi__model_paths *paths) {
+    mebi__model_files m;
+    mebi_error err = {0};
+    if (mebi__model_files_open(paths, &m, &err) != MEBI_OK) fail_msg("%s", err.text);
+    return m;
+}
+
+static const mebi__model_paths original = {
+    .diffusion_model = MODELS "/tiny-original/dit.safetensors",
+    .text_encoder = MODELS "/tiny-original/encoder.safetensors",
+    .vae = MODELS "/tiny-original/ae.safetensors",
+    .tokenizer = MODELS "/tiny-original/tokenizer",
+};
+
+static void check_tiny(const mebi__model_files *m) {
+    const mebi__dit_config dit = {.dim = 32,
+                                  .layers = 1,
+                                  .refiner_layers = 1,
+                                  .heads = 2,
+                                  .head_dim = 16,
+                                  .ffn_hidden = 85,
+                                  .caption_dim = 24,
+                                  .channels = 16,
+                                  .patch = 2,
+                                  .adaln_dim = 32,
+                                  .time_hidden = 16,
+                                  .time_frequencies = 256,
+                                  .norm_eps = 1e-5f,
+                                  .time_scale = 1000,
+                                  .rope_theta = 256,
+                                  .axes_dim = {4, 6, 6},
+                                  .axes_len = {1536, 512, 512}};
+    const mebi__qwen3_config encoder = {.hidden = 24,
+                                        .layers = 2,
+                                        .heads = 4,
+                                        .kv_heads = 2,
+                                        .head_dim = 16,
+                                        .intermediate = 40,
+                                        .vocab = 512,
+                                        .norm_eps = 1e-6f,
+                                        .rope_theta = 1e6};
+    const mebi__vae_config vae = {.latent_channels = 16,
+                                  .levels = 4,
+                                  .block_channels = {4, 8, 8, 8},
+                                  .layers_per_block = 1,
+                                  .groups = 4,
+                                  .scaling = 0.3611f,
+                                  .shift = 0.1159f};
+    assert_memory_equal(&m->dit_config, &dit, sizeof dit);
+    assert_memory_equal(&m->encoder_config, &encoder, sizeof encoder);
+    assert_memory_equal(&m->vae_config, &vae, sizeof vae);
+    assert_int_equal(m->scheduler.train_timesteps, 1000);
+    assert_true(m->scheduler.shift == 3);
+    assert_true(mebi__is_directory(m->tokenizer_path));
+}
+
+/* Every tensor of a is in b, the same in type, shape and every byte. */
+static void check_contained(const mebi__tensors *a, const mebi__tensors *b) {
+    for (int i = 0; i < mebi__tensors_count(a); i++) {
+        const mebi__tensor *t = mebi__tensors_at(a, i), *u = mebi__tensors_find(b, t->name);
+        size_t bytes = 0;
+        if (!u) fail_msg("%s is missing", t->name);
+        assert_int_equal(t->dtype, u->dtype);
+        if (!mebi__shape_equal(&t->shape, &u->shape)) fail_msg("%s: shape", t->name);
+        assert_true(mebi__shape_bytes(&t->shape, t->dtype, &bytes));
+        assert_memory_equal(t->data, u->data, bytes);
+    }
+}
+
+static void original_names_give_the_same_tensors(void **state) {
+    (void)state;
+    mebi__model_files a = open_model(&(mebi__model_paths){.folder = MODELS "/tiny"});
+    mebi__model_files b = open_model(&original);
+    check_tiny(&a);
+    check_tiny(&b);
+    check_contained(a.dit, b.dit);
+    check_contained(a.encoder, b.encoder);
+    check_contained(a.vae, b.vae);
+    assert_int_equal(mebi__tensors_count(a.dit) + 1, mebi__tensors_count(b.dit)); /* norm_final */
+    assert_int_equal(mebi__tensors_count(a.encoder), mebi__tensors_count(b.encoder));
+    assert_int_equal(mebi__tensors_count(a.vae), mebi__tensors_count(b.vae));
+    assert_string_not_equal(a.hash, b.hash);
+    mebi__model_files_close(&a);
+    mebi__model_files_close(&b);
+    mebi__model_files_close(&b);
+}
+
+static void reads_a_sharded_model(void **state) {
+    (void)state;
+    mebi__model_files m = open_model(&(mebi__model_paths){.folder = MODELS "/odd"});
+    const mebi__dit_config dit = {.dim = 20,
+                                  .layers = 3,
+                                  .refiner_layers = 2,
+                                  .heads = 2,
+                                  .head_dim = 10,
+                                  .ffn_hidden = 53,
+                                  .caption_dim = 36,
+                                  .channels = 16,
+                                  .patch = 2,
+                                  .adaln_dim = 14,
+                                  .time_hidden = 18,
+                                  .time_frequencies = 256,
+                                  .norm_eps = 1e-3f,
+                                  .time_scale = 500,
+                                  .rope_theta = 100,
+                                  .axes_dim = {2, 4, 4},
+                                  .axes_len = {1024, 64, 64}};
+    const mebi__qwen3_config encoder = {.hidden = 36,
+                                        .layers = 3,
+                                        .heads = 6,
+                                        .kv_heads = 3,
+                                        .head_dim = 10,
+                                        .intermediate = 50,
+                                        .vocab = 520,
+                                        .norm_eps = 1e-5f,
+                                        .rope_theta = 1e4};
+    const mebi__vae_config vae = {.latent_channels = 16,
+                                  .levels = 4,
+                                  .block_channels = {6, 6, 9, 9},
+                                  .layers_per_block = 1,
+                                  .groups = 3,
+                                  .scaling = 0.5f,
+                                  .shift = 0.05f};
+    assert_memory_equal(&m.dit_config, &dit, sizeof dit);
+    assert_memory_equal(&m.encoder_config, &encoder, sizeof encoder);
+    assert_memory_equal(&m.vae_config, &vae, sizeof vae);
+    assert_true(m.scheduler.shift == 6);
+    assert_int_equal(mebi__tensors_map_count(m.dit), 3);
+    assert_int_equal(mebi__tensors_map_count(m.encoder), 3);
+    assert_non_null(mebi__tensors_find(m.encoder, "model.layers.2.self_attn.q_norm.weight"));
+    mebi__model_files_close(&m);
+}
+
+static void reads_half_precision(void **state) {
+    (void)state;
+    mebi__model_files m = open_model(&(mebi__model_paths){.folder = MODELS "/bf16"});
+    mebi_error err = {0};
+    assert_int_equal(m.dit_config.ffn_hidden, 117);
+    assert_int_equal(m.dit_config.adaln_dim, 44);
+    assert_int_equal(m.encoder_config.kv_heads, 1);
+    assert_int_equal(m.vae_config.groups, 2);
+    assert_int_equal(m.vae_config.layers_per_block, 2);
+    for (int i = 0; i < mebi__tensors_count(m.dit); i++)
+        assert_int_equal(mebi__tensors_at(m.dit, i)->dtype, MEBI__BF16);
+    for (int i = 0; i < mebi__tensors_count(m.vae); i++)
+        assert_int_equal(mebi__tensors_at(m.vae, i)->dtype, MEBI__F16);
+    assert_int_equal(mebi__tensors_check_finite(m.dit, &err), MEBI_OK);
+    assert_int_equal(mebi__tensors_check_finite(m.encoder, &err), MEBI_OK);
+    assert_int_equal(mebi__tensors_check_finite(m.vae, &err), MEBI_OK);
+    mebi__model_files_close(&m);
+}
+
+/* A folder with one part from elsewhere; a part's folder by itself; a folder without configs. */
+static void mixes_layouts(void **state) {
+    (void)state;
+    mebi__model_files m = open_model(
+        &(mebi__model_paths){.folder = MODELS "/tiny",
+                             .vae = MODELS "/tiny-original/ae.safetensors",
+                             .text_encoder = MODELS "/tiny/text_encoder/model.safetensors",
+                             .tokenizer = MODELS "/tiny/tokenizer/tokenizer.json"});
+    assert_true(mebi__is_file(m.tokenizer_path));
+    assert_int_equal(m.encoder_config.heads, 4);
+    mebi__model_files_close(&m);
+
+    path_text folder = make_folder(), model = path_of("%s/m", folder.text);
+    link_folder(MODELS "/tiny", model.text);
+    static const char *const configs[] = {"transformer/config.json", "text_encoder/config.json",
+                                          "vae/config.json", "scheduler/scheduler_config.json",
+                                          "model_index.json"};
+    for (int i = 0; i < COUNT(configs); i++)
+        remove_path(path_of("%s/%s", model.text, configs[i]).text);
+    m = open_model(&(mebi__model_paths){.folder = model.text});
+    check_tiny(&m);
+    mebi__model_files_close(&m);
+    remove_path(folder.text);
+}
+
+/* ---- broken safetensors files ---- */
+
+#define T1(name, begin, end)                                                                       \
+    "\"" name "\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[" #begin "," #end "]}"
+
+static void refuses_broken_headers(void **state) {
+    (void)state;
+    static const struct {
+        const char *header, *word;
+        int bytes; /* of data */
+    } cases[] = {
+        {"{\"a\":", "not valid JSON", 0},
+        {"{\"a\" {}}", "not valid JSON", 0},
+        {"[1,2,3]", "doesn't begin with '{'", 0},
+        {"{}", "holds no tensors", 0},
+        {"{\"__metadata__\":{}}", "holds no tensors", 0},
+        {"{" T1("a", 0, 8) "," T1("a", 8, 16) "}", "duplicate", 16},
+        {"{\"a\":{\"shape\":[2],\"data_offsets\":[0,8]}}", "tensor a has no \"dtype\"", 8},
+        {"{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,8]}}", "tensor a has no \"shape\"", 8},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", "tensor a has no \"data_offsets\"", 8},
+        {"{\"a\":[0,8]}", "entry of tensor a is not an object", 8},
+        {"{\"a\":{\"dtype\":32,\"shape\":[2],\"data_offsets\":[0,8]}}", "\"dtype\" string", 8},
+        {"{\"a\":{\"dtype\":\"F33\",\"shape\":[2],\"data_offsets\":[0,8]}}",
+         "unknown dtype \"F33\"", 8},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":2,\"data_offsets\":[0,8]}}", "no \"shape\" list", 8},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}",
+         "dimension 0 of its shape is not a whole number", 8},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2,1.0],\"data_offsets\":[0,8]}}",
+         "dimension 1 of its shape is not a whole number", 8},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[\"2\"],\"data_offsets\":[0,8]}}",
+         "dimension 0 of its shape is not a whole number", 8},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[NaN],\"data_offsets\":[0,8]}}", "not valid JSON", 8},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[99999999999999999999],\"data_offsets\":[0,8]}}",
+         "too big integer", 8},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904],\"data_offsets\":[0,8]}}",
+         "overflows", 8},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,2],\"data_offsets\":[0,8]}}",
+         "overflows", 8},
+        {"{" T1("a", 8, 0) "}", "negative or reversed", 8},
+        {"{" T1("a", -8, 0) "}", "negative or reversed", 8},
+        {"{" T1("a", 0, 9223372036854775807) "}", "truncated: tensor a ends", 8},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8,9]}}", "two whole numbers",
+         8},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0.0,8]}}", "two whole numbers",
+         8},
+        {"{" T1("a", 0, 8) "," T1("b", 4, 12) "}", "data of tensors a and b overlap", 12},
+        {"{" T1("a", 0, 8) "," T1("b", 0, 8) "}", "overlap", 8},
+        {"{" T1("a", 0, 8) "," T1("b", 8, 16) "}", "truncated: tensor b ends at byte 16", 12},
+        {"{" T1("a", 0, 8) "," T1("b", 12, 20) "}", "4 bytes between a and tensor b", 20},
+        {"{" T1("a", 4, 12) "}", "4 bytes between the header and tensor a", 12},
+        {"{" T1("a", 0, 8) "}", "its tensors take 8 bytes, but 11 follow", 11},
+        {"{" T1("a", 0, 12) "}", "need 8 bytes, its data_offsets give it 12", 12},
+        {"{\"a\":{\"dtype\":\"F4\",\"shape\":[3],\"data_offsets\":[0,1]}}", "need 1 bytes", 1},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,4]}}", "need 0 bytes", 4},
+        {"{\"\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "the tensor name \"\"",
+         4},
+        {"{\"a\\u001b[2J\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+         "the tensor name \"a?[2J\"", 4},
+        {"{\"a\\u0000b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+         "not valid JSON", 4},
+        {"{\"a\xff\xfe\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+         "not valid JSON", 4},
+        {"{\"__metadata__\":[]," T1("a", 0, 8) "}", "__metadata__ is not an object", 8},
+        {"{\"__metadata__\":{\"k\":1}," T1("a", 0, 8) "}", "value of \"k\" is not a string", 8},
+        {"{" T1("a", 0, 8) "} {}", "not valid JSON", 8},
+    };
+    path_text folder = make_folder(), path = path_of("%s/bad.safetensors", folder.text);
+    for (int i = 0; i < COUNT(cases); i++) {
+        write_safetensors(path.text, cases[i].header, "12345678901234567890",
+                          (size_t)cases[i].bytes);
+        refuse_file(path.text, MEBI__PART_DIT, MEBI_BAD_FILE, "bad.safetensors", cases[i].word);
+    }
+    remove_path(folder.text);
+}
+
+static void refuses_foreign_files(void **state) {
+    (void)state;
+#define TEXT(text) text, sizeof(text) - 1
+    static const struct {
+        const char *data;
+        size_t bytes;
+        const char *word;
+        mebi_status status;
+    } cases[] = {
+        {TEXT(""), "is empty", MEBI_BAD_FILE},
+        {TEXT("1234567"), "truncated: it has 7 bytes", MEBI_BAD_FILE},
+        {TEXT("\xff\0\0\0\0\0\0\0{}"), "ends beyond the file's 10 bytes", MEBI_BAD_FILE},
+        {TEXT("\0\0\0\0\0\0\0\x80{}"), "header of 9223372036854775808 bytes", MEBI_BAD_FILE},
+        {TEXT("\xff\xff\xff\xff\xff\xff\xff\xff{}"), "18446744073709551615 bytes", MEBI_BAD_FILE},
+        {TEXT("\1\0\x40\6\0\0\0\0{}"), "the limit is 104857600", MEBI_BAD_FILE},
+        {TEXT("\0\0\0\0\0\0\0\0"), "doesn't begin with '{'", MEBI_BAD_FILE},
+        {TEXT("\2\0\0\0\0\0\0\0  {}"), "doesn't begin with '{'", MEBI_BAD_FILE},
+        {TEXT("GGUF\3\0\0\0\0\0\0\0"), "is a GGUF file, which is not supported yet",
+         MEBI_UNSUPPORTED},
+        {TEXT("PK\x03\x04\0\0\0\0\0\0\0\0"), "PyTorch pickle", MEBI_UNSUPPORTED},
+        {TEXT("\x80\x02}q\0(X\0\0\0\0"), "convert it to safetensors", MEBI_UNSUPPORTED},
+        {TEXT("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"),
+         "git-lfs pointer", MEBI_BAD_FILE},
+        {TEXT("<!DOCTYPE html><html><body>404</body></html>"), "web page", MEBI_BAD_FILE},
+        {TEXT("<html>Not found</html>"), "web page", MEBI_BAD_FILE},
+        {TEXT("{\"weight_map\": {}}"), "not a safetensors file", MEBI_BAD_FILE},
+    };
+    path_text folder = make_folder(), path = path_of("%s/odd.safetensors", folder.text);
+    for (int i = 0; i < COUNT(cases); i++) {
+        write_bytes(path.text, cases[i].data, cases[i].bytes);
+        refuse_file(path.text, MEBI__PART_VAE, cases[i].status, "odd.safetensors", cases[i].word);
+    }
+    remove_path(folder.text);
+}
+
+/* Headers that would take a parser's stack or memory. */
+static void refuses_absurd_headers(void **state) {
+    (void)state;
+    enum { DEEP = 100000, MANY = 10000000 };
+    path_text folder = make_folder(), path = path_of("%s/big.safetensors", folder.text);
+    char *text = take_bytes(3 * (size_t)MANY + 64);
+    memcpy(text, "{\"a\":", 5);
+    memset(text + 5, '[', DEEP);
+    text[5 + DEEP] = 0;
+    write_safetensors(path.text, text, "", 0);
+    refuse_file(path.text, MEBI__PART_DIT, MEBI_BAD_FILE, "big.safetensors", "deeper than 32");
+    for (int i = 0; i < DEEP; i++) memcpy(text + 5 * i, "{\"a\":", 5);
+    text[5 * DEEP] = 0;
+    write_safetensors(path.text, text, "", 0);
+    refuse_file(path.text, MEBI__PART_DIT, MEBI_BAD_FILE, "big.safetensors", "deeper than 32");
+    size_t used = 6;
+    memcpy(text, "{\"a\":[", used);
+    for (int i = 0; i < MANY; i++, used += 2) memcpy(text + used, "0,", 2);
+    text[used] = 0;
+    write_safetensors(path.text, text, "", 0);
+    refuse_file(path.text, MEBI__PART_DIT, MEBI_BAD_FILE, "big.safetensors", "more than 1048576");
+    used = 1;
+    for (int i = 0; i <= MEBI__STORED_TENSORS; i++)
+        used += (size_t)snprintf(text + used, 32, "%s\"%d\":{}", i ? "," : "", i);
+    memcpy(text + used, "}", 2);
+    write_safetensors(path.text, text, "", 0);
+    refuse_file(path.text, MEBI__PART_DIT, MEBI_BAD_FILE, "big.safetensors", "lists 65537 tensors");
+    memset(text, 'n', 600);
+    memcpy(text, "{\"", 2);
+    strcpy(text + 300, "\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}");
+    write_safetensors(path.text, text, "1234", 4);
+    refuse_file(path.text, MEBI__PART_DIT, MEBI_BAD_FILE, "big.safetensors", "more than 255 bytes");
+    free(text);
+    remove_path(folder.text);
+}
+
+/* Every file that is cut short is refused, wherever the cut is. */
+static void refuses_every_truncation(void **state) {
+    (void)state;
+    static const char *const names[] = {"a", "b", "c"};
+    path_text folder = make_folder(), path = path_of("%s/cut.safetensors", folder.text);
+    write_named(path.text, names, 3, "[2]", 2);
+    size_t bytes;
+    unsigned char *data = read_bytes(path.text, &bytes);
+    for (size_t n = 0; n < bytes; n++) {
+        mebi__safetensors file;
+        mebi_error err = {0};
+        /* A block of its own, so that a sanitizer sees a read beyond it. */
+        unsigned char *part = take_bytes(n + 1);
+        memcpy(part + 1, data, n);
+        assert_int_not_equal(mebi__safetensors_parse("cut", part + 1, n, &file, &err), MEBI_OK);
+        assert_int_equal(err.status, MEBI_BAD_FILE);
+        free(part);
+    }
+    free(data);
+    remove_path(folder.text);
+}
+
+static void refuses_names_that_collide(void **state) {
+    (void)state;
+    static const char *const twice[] = {"x_embedder.weight",
+                                        "model.diffusion_model.x_embedder.weight"};
+    static const char *const fused[] = {"layers.0.attention.qkv.weight"};
+    path_text folder = make_folder(), path = path_of("%s/two.safetensors", folder.text);
+    write_named(path.text, twice, 2, "[2]", 2);
+    refuse_file(path.text, MEBI__PART_DIT, MEBI_BAD_FILE, "two.safetensors",
+                "tensor all_x_embedder.2-1.weight is there twice");
+    write_named(path.text, fused, 1, "[4,2]", 8);
+    refuse_file(path.text, MEBI__PART_DIT, MEBI_BAD_FILE, "two.safetensors", "divisible by 3");
+    write_named(path.text, fused, 1, "[6]", 6);
+    refuse_file(path.text, MEBI__PART_DIT, MEBI_BAD_FILE, "two.safetensors", "2 dimensions");
+    write_named(path.text, fused, 1, "[]", 1);
+    refuse_file(path.text, MEBI__PART_DIT, MEBI_BAD_FILE, "two.safetensors", "2 dimensions");
+    remove_path(folder.text);
+}
+
+static void refuses_paths(void **state) {
+    (void)state;
+    path_text folder = make_folder(), path = path_of("%s/model.safetensors", folder.text);
+    refuse_file(path.text, MEBI__PART_DIT, MEBI_IO, "model.safetensors", "No such file");
+    refuse_file(folder.text, MEBI__PART_DIT, MEBI_IO, "mebi-test-", "no .safetensors file");
+    assert_int_equal(mkdir(path.text, 0700), 0);
+    refuse_file(folder.text, MEBI__PART_DIT, MEBI_IO, "model.safetensors", "not a regular file");
+    remove_path(path.text);
+    write_text(path_of("%s/diffusion_pytorch_model.bin", folder.text).text, "\x80\x02}q");
+    refuse_file(folder.text, MEBI__PART_DIT, MEBI_UNSUPPORTED, "diffusion_pytorch_model.bin",
+                "PyTorch pickle");
+    static const char *const name[] = {"a"};
+    write_named(path_of("%s/b.safetensors", folder.text).text, name, 1, "[1]", 1);
+    write_named(path_of("%s/a.safetensors", folder.text).text, name, 1, "[1]", 1);
+    refuse_file(folder.text, MEBI__PART_DIT, MEBI_BAD_FILE, "mebi-test-",
+                "2 .safetensors files (such as a.safetensors) and no index");
+    write_named(path.text, name, 1, "[1]", 1);
+    assert_int_equal(chmod(path.text, 0), 0);
+    if (geteuid() != 0) /* root reads everything */
+        refuse_file(path.text, MEBI__PART_DIT, MEBI_IO, "model.safetensors", "Permission denied");
+    else print_message("permission denied: skipped, root may read everything\n");
+    assert_int_equal(mkfifo(path_of("%s/pipe", folder.text).text, 0600), 0);
+    refuse_file(path_of("%s/pipe", folder.text).text, MEBI__PART_DIT, MEBI_IO, "pipe",
+                "not a regular file");
+    remove_path(folder.text);
+    write_named(path_of("%s", folder.text).text, name, 1, "[1]", 1);
+    refuse_file(path_of("%s/x", folder.text).text, MEBI__PART_DIT, MEBI_IO, "/x",
+                "Not a directory");
+    remove_path(folder.text);
+}
+
+/* ---- broken shards ---- */
+
+static void refuses_broken_indexes(void **state) {
+    (void)state;
+    static const struct {
+        const char *index, *word;
+        mebi_status status;
+    } cases[] = {
+        {"", "is empty", MEBI_BAD_FILE},
+        {"not json", "not valid JSON", MEBI_BAD_FILE},
+        {"[]", "not an object", MEBI_BAD_FILE},
+        {"{}", "no \"weight_map\"", MEBI_BAD_FILE},
+        {"{\"weight_map\": []}", "no \"weight_map\"", MEBI_BAD_FILE},
+        {"{\"weight_map\": {}}", "weight_map is empty", MEBI_BAD_FILE},
+        {"{\"weight_map\": {\"a\": 1}}", "file of tensor a is not a string", MEBI_BAD_FILE},
+        {"{\"weight_map\": {\"a\": \"s1.safetensors\", \"a\": \"s2.safetensors\"}}", "duplicate",
+         MEBI_BAD_FILE},
+        {"{\"weight_map\": {\"a\": \"../s1.safetensors\"}}", "names the file \"../s1.safetensors\"",
+         MEBI_BAD_FILE},
+        {"{\"weight_map\": {\"a\": \"/etc/s1.safetensors\"}}", "only a plain name", MEBI_BAD_FILE},
+        {"{\"weight_map\": {\"a\": \"..\\\\s1.safetensors\"}}", "only a plain name", MEBI_BAD_FILE},
+        {"{\"weight_map\": {\"a\": \"\"}}", "only a plain name", MEBI_BAD_FILE},
+        {"{\"weight_map\": {\"a\": \"..\"}}", "only a plain name", MEBI_BAD_FILE},
+        {"{\"weight_map\": {\"a\": \"s1.bin\"}}", "only a plain name", MEBI_BAD_FILE},
+        {"{\"weight_map\": {\"a\": \"\\u001bs1.safetensors\"}}", "only a plain name",
+         MEBI_BAD_FILE},
+        {"{\"weight_map\": {\"a\": \"s1.safetensors\", \"b\": \"s3.safetensors\"}}",
+         "s3.safetensors is missing", MEBI_IO},
+        {"{\"weight_map\": {\"a\": \"s2.safetensors\", \"b\": \"s2.safetensors\"}}",
+         "tensor a is in s2.safetensors, but it is not there", MEBI_BAD_FILE},
+        {"{\"weight_map\": {\"c\": \"s1.safetensors\"}}",
+         "tensor c is in s1.safetensors, but it is not there", MEBI_BAD_FILE},
+        {"{\"weight_map\": {\"a\": \"s1.safetensors\", \"a2\": \"twin.safetensors\"}}",
+         "tensor a is there twice", MEBI_BAD_FILE},
+    };
+    static const char *const a[] = {"a"}, *const b[] = {"b"}, *const twin[] = {"a", "a2"};
+    path_text folder = make_folder();
+    write_named(path_of("%s/s1.safetensors", folder.text).text, a, 1, "[1]", 1);
+    write_named(path_of("%s/s2.safetensors", folder.text).text, b, 1, "[1]", 1);
+    write_named(path_of("%s/twin.safetensors", folder.text).text, twin, 2, "[1]", 1);
+    path_text index = path_of("%s/model.safetensors.index.json", folder.text);
+    write_text(index.text,
+               "{\"weight_map\": {\"a\": \"s1.safetensors\", \"b\": \"s2.safetensors\"}}");
+    mebi__tensors *set = open_good(folder.text, MEBI__PART_ENCODER);
+    assert_int_equal(mebi__tensors_count(set), 2);
+    mebi__tensors_close(&set);
+    for (int i = 0; i < COUNT(cases); i++) {
+        write_text(index.text, cases[i].index);
+        refuse_file(folder.text, MEBI__PART_ENCODER, cases[i].status,
+                    i < COUNT(cases) - 1 ? "model.safetensors.index.json" : "twin.safetensors",
+                    cases[i].word);
+    }
+    remove_path(folder.text);
+}
+
+/* ---- broken models ---- */
+
+static void refuse_model(const mebi__model_paths *paths, mebi_status status, const char *file,
+                         const char *word) {
+    size_t held = mebi__memory_held(MEBI__TAG_COUNT);
+    mebi__model_files m;
+    mebi_error err = {0};
+    mebi_status got = mebi__model_files_open(paths, &m, &err);
+    assert_refused(got, status, &err, file, word);
+    assert_null(m.dit);
+    assert_null(m.tokenizer_path);
+    assert_int_equal(mebi__memory_held(MEBI__TAG_COUNT), held);
+}
+
+#define DIT     "transformer/config.json"
+#define ENCODER "text_encoder/config.json"
+#define VAE     "vae/config.json"
+#define SCHED   "scheduler/scheduler_config.json"
+
+static void refuses_broken_configs(void **state) {
+    (void)state;
+    static const struct {
+        const char *file, *key, *value, *word; /* value NULL: the key is taken out */
+        mebi_status status;
+    } cases[] = {
+        {"model_index.json", "_class_name", "\"FluxPipeline\"", "made for \"FluxPipeline\"",
+         MEBI_UNSUPPORTED},
+        {"model_index.json", "_class_name", "7", "lacks the string \"_class_name\"", MEBI_BAD_FILE},
+        {"model_index.json", "_class_name", NULL, "lacks the string \"_class_name\"",
+         MEBI_BAD_FILE},
+        {DIT, "_class_name", "\"FluxTransformer2DModel\"",
+         "configuration of \"FluxTransformer2DModel\", not of ZImageTransformer2DModel",
+         MEBI_UNSUPPORTED},
+        {DIT, "dim", NULL, "lacks the key \"dim\"", MEBI_BAD_FILE},
+        {DIT, "dim", "null", "lacks the key \"dim\"", MEBI_BAD_FILE},
+        {DIT, "dim", "\"32\"", "\"dim\" is \"32\"; a whole number from 1 to 65536", MEBI_BAD_FILE},
+        {DIT, "dim", "32.5", "\"dim\" is 32.5; a whole number", MEBI_BAD_FILE},
+        {DIT, "dim", "true", "\"dim\" is true; a whole number", MEBI_BAD_FILE},
+        {DIT, "dim", "[32]", "\"dim\" is [32]; a whole number", MEBI_BAD_FILE},
+        {DIT, "dim", "0", "\"dim\" is 0; a whole number", MEBI_BAD_FILE},
+        {DIT, "dim", "-32", "\"dim\" is -32; a whole number", MEBI_BAD_FILE},
+        {DIT, "dim", "9223372036854775807", "\"dim\" is 9223372036854775807; a whole",
+         MEBI_BAD_FILE},
+        {DIT, "dim", "33", "\"dim\" 33 is not divisible by \"n_heads\" 2", MEBI_BAD_FILE},
+        {DIT, "dim", "36", "\"axes_dims\" add up to 16; the size of a head, dim / n_heads, is 18",
+         MEBI_BAD_FILE},
+        {DIT, "n_layers", "0", "\"n_layers\" is 0", MEBI_BAD_FILE},
+        {DIT, "n_refiner_layers", "2000", "\"n_refiner_layers\" is 2000", MEBI_BAD_FILE},
+        {DIT, "n_kv_heads", "1", "\"n_kv_heads\" is 1 and \"n_heads\" 2", MEBI_UNSUPPORTED},
+        {DIT, "norm_eps", "0", "\"norm_eps\" is 0; a number above 0", MEBI_BAD_FILE},
+        {DIT, "norm_eps", "\"tiny\"", "\"norm_eps\" is \"tiny\"", MEBI_BAD_FILE},
+        {DIT, "rope_theta", "-256", "\"rope_theta\" is -256", MEBI_BAD_FILE},
+        {DIT, "t_scale", "1e300", "\"t_scale\" is 1e300", MEBI_BAD_FILE},
+        {DIT, "axes_dims", NULL, "lacks the key \"axes_dims\"", MEBI_BAD_FILE},
+        {DIT, "axes_dims", "16", "\"axes_dims\" is 16; a list of 3 to 3", MEBI_BAD_FILE},
+        {DIT, "axes_dims", "[8, 8]", "\"axes_dims\" is [8,8]; a list of 3 to 3", MEBI_BAD_FILE},
+        {DIT, "axes_dims", "[5, 5, 6]", "axis 0 of \"axes_dims\" is 5", MEBI_BAD_FILE},
+        {DIT, "axes_dims", "[4, 6, \"6\"]", "\"axes_dims\" is \"6\"", MEBI_BAD_FILE},
+        {DIT, "axes_dims", "[4, 4, 6]", "add up to 14", MEBI_BAD_FILE},
+        {DIT, "axes_lens", "[1536, 512, -1]", "\"axes_lens\" is -1", MEBI_BAD_FILE},
+        {DIT, "qk_norm", "false", "\"qk_norm\" is false; only true", MEBI_UNSUPPORTED},
+        {DIT, "all_patch_size", "[4]", "\"all_patch_size\" is [4]; only [2]", MEBI_UNSUPPORTED},
+        {DIT, "siglip_feat_dim", "1152", "\"siglip_feat_dim\" is 1152", MEBI_UNSUPPORTED},
+        {DIT, "cap_feat_dim", "40",
+         "features are 24 wide (hidden_size), the diffusion model takes 40", MEBI_BAD_FILE},
+        {DIT, "in_channels", "4", "16 latent channels", MEBI_BAD_FILE},
+        {ENCODER, "model_type", "\"llama\"", "configuration of \"llama\", not of qwen3",
+         MEBI_UNSUPPORTED},
+        {ENCODER, "num_key_value_heads", "3",
+         "4 attention heads (\"num_attention_heads\") are not "
+         "divisible by 3",
+         MEBI_BAD_FILE},
+        {ENCODER, "head_dim", "15", "\"head_dim\" is 15; an even number", MEBI_BAD_FILE},
+        {ENCODER, "rope_theta", NULL, "lacks the key \"rope_theta\"", MEBI_BAD_FILE},
+        {ENCODER, "rope_scaling", "{\"rope_type\": \"yarn\", \"factor\": 4.0}",
+         "\"rope_type\" is \"yarn\"", MEBI_UNSUPPORTED},
+        {ENCODER, "rope_parameters", "[1]", "\"rope_parameters\" is [1]", MEBI_UNSUPPORTED},
+        {ENCODER, "hidden_act", "\"gelu\"", "\"hidden_act\" is \"gelu\"", MEBI_UNSUPPORTED},
+        {ENCODER, "attention_bias", "true", "\"attention_bias\" is true", MEBI_UNSUPPORTED},
+        {ENCODER, "vocab_size", "100000000", "\"vocab_size\" is 100000000", MEBI_BAD_FILE},
+        {ENCODER, "hidden_size", "{}", "\"hidden_size\" is {}", MEBI_BAD_FILE},
+        {VAE, "_class_name", "\"AutoencoderTiny\"", "configuration of \"AutoencoderTiny\"",
+         MEBI_UNSUPPORTED},
+        {VAE, "block_out_channels", "[]", "\"block_out_channels\" is []; a list of 1 to 8",
+         MEBI_BAD_FILE},
+        {VAE, "block_out_channels", "[1,1,1,1,1,1,1,1,1]", "a list of 1 to 8", MEBI_BAD_FILE},
+        {VAE, "block_out_channels", "[4, 8, 0, 8]", "\"block_out_channels\" is 0", MEBI_BAD_FILE},
+        {VAE, "norm_num_groups", "3", "\"norm_num_groups\" 3 does not divide 4", MEBI_BAD_FILE},
+        {VAE, "scaling_factor", NULL, "lacks the key \"scaling_factor\"", MEBI_BAD_FILE},
+        {VAE, "scaling_factor", "0", "\"scaling_factor\" is 0", MEBI_BAD_FILE},
+        {VAE, "shift_factor", "[0]", "\"shift_factor\" is [0]", MEBI_BAD_FILE},
+        {VAE, "use_post_quant_conv", "true", "\"use_post_quant_conv\" is true", MEBI_UNSUPPORTED},
+        {VAE, "up_block_types", "[\"AttnUpDecoderBlock2D\"]", "only \"UpDecoderBlock2D\"",
+         MEBI_UNSUPPORTED},
+        {VAE, "latents_mean", "[0.5]", "\"latents_mean\" is [0.5]", MEBI_UNSUPPORTED},
+        {SCHED, "_class_name", "\"DDIMScheduler\"", "configuration of \"DDIMScheduler\"",
+         MEBI_UNSUPPORTED},
+        {SCHED, "shift", "-3", "\"shift\" is -3", MEBI_BAD_FILE},
+        {SCHED, "num_train_timesteps", "0", "\"num_train_timesteps\" is 0", MEBI_BAD_FILE},
+        {SCHED, "use_dynamic_shifting", "true", "\"use_dynamic_shifting\" is true",
+         MEBI_UNSUPPORTED},
+    };
+    path_text folder = make_folder(), model = path_of("%s/m", folder.text);
+    link_folder(MODELS "/tiny", model.text);
+    for (int i = 0; i < COUNT(cases); i++) {
+        path_text path = path_of("%s/%s", model.text, cases[i].file);
+        edit_json(path.text, cases[i].key, cases[i].value);
+        int fits = strstr(cases[i].word, "latent channels") || strstr(cases[i].word, "wide");
+        refuse_model(&(mebi__model_paths){.folder = model.text}, cases[i].status,
+                     fits ? "does not fit the diffusion model" : cases[i].file, cases[i].word);
+        remove_path(path.text);
+        assert_int_equal(symlink(path_of(MODELS "/tiny/%s", cases[i].file).text, path.text), 0);
+    }
+    mebi__model_files m = open_model(&(mebi__model_paths){.folder = model.text});
+    check_tiny(&m);
+    mebi__model_files_close(&m);
+    remove_path(folder.text);
+}
+
+static void refuses_incomplete_models(void **state) {
+    (void)state;
+    path_text folder = make_folder(), model = path_of("%s/m", folder.text);
+    mebi__model_paths paths = {.folder = model.text};
+    refuse_model(&(mebi__model_paths){0}, MEBI_BAD_ARGUMENT, "No diffusion model", "--model");
+    refuse_model(&paths, MEBI_IO, "/m", "There is no model folder");
+    write_text(model.text, "x");
+    refuse_model(&paths, MEBI_BAD_ARGUMENT, "/m is a file", "a model is a folder");
+    remove_path(model.text);
+    mebi__model_paths wrong = original;
+    wrong.vae = model.text;
+    refuse_model(&wrong, MEBI_IO, "/m", "There is no VAE at");
+    wrong.vae = NULL;
+    refuse_model(&wrong, MEBI_BAD_ARGUMENT, "No VAE", "--vae");
+    wrong.vae = original.text_encoder;
+    refuse_model(&wrong, MEBI_BAD_FILE, "encoder.safetensors", "decoder.conv_in.weight is missing");
+    wrong = original;
+    wrong.diffusion_model = original.vae;
+    refuse_model(&wrong, MEBI_BAD_FILE, "ae.safetensors", "Is it a Z-Image diffusion transformer?");
+    wrong = original;
+    wrong.text_encoder = original.vae;
+    refuse_model(&wrong, MEBI_BAD_FILE, "ae.safetensors", "Is it a Qwen3 text encoder?");
+    wrong = original;
+    wrong.diffusion_model = MODELS "/tiny";
+    refuse_model(&wrong, MEBI_BAD_FILE, "models/tiny", "sub-folder");
+
+    static const char *const subs[] = {"transformer", "text_encoder", "vae", "tokenizer"};
+    for (int i = 0; i < COUNT(subs); i++) {
+        link_folder(MODELS "/tiny", model.text);
+        path_text sub = path_of("%s/%s", model.text, subs[i]);
+        char word[64];
+        snprintf(word, sizeof word, "no sub-folder %s", subs[i]);
+        remove_path(sub.text);
+        refuse_model(&paths, MEBI_IO, "/m", word);
+        write_text(sub.text, "a file where a folder should be");
+        refuse_model(&paths, MEBI_IO, "/m", word);
+        remove_path(model.text);
+    }
+    static const char *const configs[] = {"model_index.json", DIT, VAE, SCHED};
+    for (int i = 0; i < COUNT(configs); i++) {
+        link_folder(MODELS "/tiny", model.text);
+        path_text config = path_of("%s/%s", model.text, configs[i]);
+        write_text(config.text, "{\"a\": 1,}");
+        refuse_model(&paths, MEBI_BAD_FILE, configs[i], "not valid JSON");
+        write_text(config.text, "");
+        refuse_model(&paths, MEBI_BAD_FILE, configs[i], "is empty");
+        remove_path(config.text);
+        assert_int_equal(mkdir(config.text, 0700), 0);
+        refuse_model(&paths, MEBI_IO, configs[i], "is a folder; a file is expected");
+        remove_path(model.text);
+    }
+    remove_path(folder.text);
+}
+
+/* Without a config.json, shapes that make no sense. */
+static void refuses_shapes_that_tell_nothing(void **state) {
+    (void)state;
+    static const char *const names[] = {"x_embedder.weight"};
+    path_text folder = make_folder(), path = path_of("%s/d.safetensors", folder.text);
+    mebi__model_paths paths = original;
+    paths.diffusion_model = path.text;
+    write_named(path.text, names, 1, "[12]", 12);
+    refuse_model(&paths, MEBI_BAD_FILE, "d.safetensors", "all_x_embedder.2-1.weight is [12]; 2");
+    write_named(path.text, names, 1, "[2,6]", 12);
+    refuse_model(&paths, MEBI_BAD_FILE, "d.safetensors", "patch embedder: 6 is not divisible by 4");
+    write_named(path.text, names, 1, "[3,4]", 12);
+    refuse_model(&paths, MEBI_BAD_FILE, "d.safetensors", "cap_embedder.0.weight is missing");
+    write_named(path.text, names, 1, "[70000,4]", 280000);
+    refuse_model(&paths, MEBI_BAD_FILE, "d.safetensors", "[70000, 4]; 2 dimensions of at most");
+    remove_path(folder.text);
+
+    /* 2 heads of 10 can't be split by the rule for files without config. */
+    paths = (mebi__model_paths){.folder = MODELS "/odd", .diffusion_model = NULL};
+    folder = make_folder();
+    path_text model = path_of("%s/m", folder.text);
+    link_folder(MODELS "/odd", model.text);
+    remove_path(path_of("%s/" DIT, model.text).text);
+    paths.folder = model.text;
+    refuse_model(&paths, MEBI_BAD_FILE, "/transformer", "10 is not divisible by 16");
+    remove_path(folder.text);
+}
+
+/* ---- memory ---- */
+
+static int sweep(const mebi__model_paths *paths) {
+    size_t held = mebi__memory_held(MEBI__TAG_COUNT);
+    for (int nth = 1;; nth++) {
+        mebi__model_files m;
+        mebi_error err = {0};
+        mebi__memory_fail_nth((uint64_t)nth);
+        mebi_status status = mebi__model_files_open(paths, &m, &err);
+        mebi__memory_fail_nth(0);
+        if (status == MEBI_OK) {
+            mebi__model_files_close(&m);
+            assert_int_equal(mebi__memory_held(MEBI__TAG_COUNT), held);
+            return nth;
+        }
+        assert_int_equal(status, MEBI_NO_MEMORY);
+        assert_int_equal(err.status, MEBI_NO_MEMORY);
+        assert_non_null(strstr(err.text, "No memory"));
+        assert_int_equal(mebi__memory_held(MEBI__TAG_COUNT), held);
+    }
+}
+
+static void survives_every_failed_allocation(void **state) {
+    (void)state;
+    int failures = sweep(&(mebi__model_paths){.folder = MODELS "/odd"}) + sweep(&original);
+    assert_true(failures > 60);
+}
+
+static long json_calls, json_fail_at, json_live;
+
+static void *json_test_malloc(size_t bytes) {
+    if (++json_calls == json_fail_at) return NULL;
+    json_live++;
+    return malloc(bytes);
+}
+
+static void json_test_free(void *block) {
+    json_live -= block != NULL;
+    free(block);
+}
+
+/* The JSON library's allocations fail one by one: an error, nothing lost. */
+static void survives_the_json_library_failing(void **state) {
+    (void)state;
+    static const char *const names[] = {"a"};
+    path_text folder = make_folder();
+    write_named(path_of("%s/s.safetensors", folder.text).text, names, 1, "[1]", 1);
+    write_text(path_of("%s/model.safetensors.index.json", folder.text).text,
+               "{\"metadata\": {\"total_size\": 4}, \"weight_map\": {\"a\": \"s.safetensors\"}}");
+    size_t held = mebi__memory_held(MEBI__TAG_COUNT);
+    json_set_alloc_funcs(json_test_malloc, json_test_free);
+    mebi_status status = MEBI_INTERNAL;
+    for (json_fail_at = 1; status != MEBI_OK; json_fail_at++) {
+        mebi__tensors *set = NULL;
+        mebi_error err = {0};
+        json_calls = 0;
+        status = mebi__tensors_open(folder.text, MEBI__PART_ENCODER, &set, &err);
+        /* The library itself takes some of its failures for bad syntax. */
+        if (status != MEBI_OK) assert_true(status == MEBI_NO_MEMORY || status == MEBI_BAD_FILE);
+        else assert_true(json_calls < json_fail_at && mebi__tensors_count(set) == 1);
+        mebi__tensors_close(&set);
+        assert_int_equal(json_live, 0);
+        assert_int_equal(mebi__memory_held(MEBI__TAG_COUNT), held);
+    }
+    json_set_alloc_funcs(malloc, free);
+    assert_true(json_fail_at > 20);
+    remove_path(folder.text);
+}
+
+/* Asking for tensors when there is no memory to note what is missing. */
+static void reports_lost_notes(void **state) {
+    (void)state;
+    mebi__tensors *set = open_good(MODELS "/tiny/vae", MEBI__PART_VAE);
+    const int64_t dim[] = {1};
+    for (int nth = 1; nth <= 2; nth++) {
+        mebi_error err = {0};
+        mebi__memory_fail_nth((uint64_t)nth);
+        assert_null(mebi__tensors_want(set, 1, dim, "gone.%d", nth));
+        mebi__memory_fail_nth(0);
+        assert_int_equal(mebi__tensors_report(set, &err), MEBI_NO_MEMORY);
+    }
+    mebi__tensors_close(&set);
+}
+
+static void at_least_forty_kinds(void **state) {
+    (void)state;
+    print_message("%d kinds of broken models refused\n", broken_kinds);
+    assert_true(broken_kinds >= 40);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_types_shapes_and_places),
+        cmocka_unit_test(keeps_account_of_use),
+        cmocka_unit_test(tells_why_a_type_is_refused),
+        cmocka_unit_test(knows_leftovers),
+        cmocka_unit_test(translates_names),
+        cmocka_unit_test(splits_fused_rows),
+        cmocka_unit_test(reads_any_single_file_of_a_folder),
+        cmocka_unit_test(finds_values_that_are_not_finite),
+        cmocka_unit_test(fingerprints_differ),
+        cmocka_unit_test(original_names_give_the_same_tensors),
+        cmocka_unit_test(reads_a_sharded_model),
+        cmocka_unit_test(reads_half_precision),
+        cmocka_unit_test(mixes_layouts),
+        cmocka_unit_test(refuses_broken_headers),
+        cmocka_unit_test(refuses_foreign_files),
+        cmocka_unit_test(refuses_absurd_headers),
+        cmocka_unit_test(refuses_every_truncation),
+        cmocka_unit_test(refuses_names_that_collide),
+        cmocka_unit_test(refuses_paths),
+        cmocka_unit_test(refuses_broken_indexes),
+        cmocka_unit_test(refuses_broken_configs),
+        cmocka_unit_test(refuses_incomplete_models),
+        cmocka_unit_test(refuses_shapes_that_tell_nothing),
+        cmocka_unit_test(survives_every_failed_allocation),
+        cmocka_unit_test(survives_the_json_library_failing),
+        cmocka_unit_test(reports_lost_notes),
+        cmocka_unit_test(at_least_forty_kinds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
