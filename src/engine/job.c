@@ -187,7 +187,8 @@ static mebi_status take(job *j) {
     mebi_engine *e = j->engine;
     mebi__stream *s = &j->stream;
     *s = (mebi__stream){.device = e->device, .err = j->err, .cancelled = was_cancelled,
-                        .cancel_context = j};
+                        .cancel_context = j, .observe = e->observe,
+                        .observe_context = e->observe_context};
     mebi__arena_init(&s->arena, j->cost.arena_bytes);
     MEBI_TRY(take_features(j, &j->positive));
     if (j->guided) MEBI_TRY(take_features(j, &j->negative));
