@@ -870,7 +870,7 @@ static void test_refusals(void **state) {
     if (best < MEBI__CPU_AVX512) {
         assert_int_equal(mebi__cpu_create(MEBI__CPU_AVX512, pools[1], &d, &err), MEBI_UNSUPPORTED);
         assert_null(d);
-        assert_non_null(strstr(err.text, mebi__cpu_level_name(best)));
+        assert_non_null(strstr(err.text, "MEBI_CPU"));
     }
     mebi__memory_fail_nth(1);
     err = (mebi_error){0};

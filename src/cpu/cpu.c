@@ -105,9 +105,11 @@ static mebi_status import_buffer(mebi__device *d, mebi__tag tag, const void *hos
                                  mebi__buffer **out, mebi_error *err) {
     (void)d;
     *out = NULL;
-    if (!host || (uintptr_t)host % sizeof(float) != 0)
+    /* Elements are read where they are; which type they have, and so their alignment, is known to
+     * the caller. The narrowest weight is 2 bytes. */
+    if (!host || (uintptr_t)host % sizeof(uint16_t) != 0)
         return mebi__fail(err, MEBI_INTERNAL,
-                          "Memory to be used in place for %s must begin at a multiple of 4.",
+                          "Memory to be used in place for %s must begin at an even address.",
                           mebi__tag_name(tag));
     return new_buffer(tag, host, bytes, out, err);
 }

@@ -6,7 +6,7 @@
 #include "compute/device.h"
 
 typedef enum mebi__cpu_level {
-    MEBI__CPU_REF,    /* plain C, one thread, f64 sums: the specification */
+    MEBI__CPU_REF,    /* plain C, f64 sums: the specification */
     MEBI__CPU_AVX2,   /* AVX2 + FMA */
     MEBI__CPU_AVX512, /* AVX-512 F/BW/DQ/VL */
 } mebi__cpu_level;
@@ -17,7 +17,11 @@ mebi__cpu_level mebi__cpu_detect(void);
 const char *mebi__cpu_level_name(mebi__cpu_level level);
 
 /* A device that computes in host memory. The pool outlives it. Results do not depend on the number
- * of threads. Levels above the machine's are refused. */
+ * of threads. Levels above the machine's are refused.
+ *
+ * Work runs when it is submitted, and at the latest when a transfer needs its result; an imported
+ * buffer is read in place, so its tensors must be aligned to their elements there. An operation
+ * whose scratch has not been reserved is refused when it is recorded. */
 MEBI_MUST_USE mebi_status mebi__cpu_create(mebi__cpu_level level, mebi__pool *pool,
                                            mebi__device **out, mebi_error *err);
 
