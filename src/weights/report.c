@@ -178,21 +178,22 @@ int mebi__tensors_unexpected(const mebi__tensors *tensors, char *text, size_t by
     return count;
 }
 
-/* NaN and infinity are the values whose exponent bits are all set. Without a branch inside, so
- * that compilers make vector code of it. */
-static int half_block_bad(const unsigned char *data, size_t count, uint16_t mask) {
-    unsigned bad = 0;
+/* NaN and infinity are the values whose exponent bits are all set. Without a branch inside and in
+ * the elements' own width, so that compilers make vector code of it. */
+static int half_block_bad(const unsigned char *data, size_t count, int16_t mask) {
+    int16_t top = 0;
     for (size_t i = 0; i < count; i++) {
-        uint16_t bits;
+        int16_t bits;
         memcpy(&bits, data + 2 * i, sizeof bits);
-        bad |= (bits & mask) == mask;
+        bits = (int16_t)(bits & mask);
+        top = bits > top ? bits : top;
     }
-    return (int)bad;
+    return top == mask;
 }
 
 static int single_block_bad(const unsigned char *data, size_t count) {
     const uint32_t mask = 0x7f800000u;
-    unsigned bad = 0;
+    uint32_t bad = 0;
     for (size_t i = 0; i < count; i++) {
         uint32_t bits;
         memcpy(&bits, data + 4 * i, sizeof bits);

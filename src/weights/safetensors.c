@@ -222,21 +222,23 @@ static mebi_status check_layout(const mebi__safetensors *file, const unsigned ch
         size_t begin = (size_t)(t->data - data);
         if (begin < end)
             return mebi__fail(err, MEBI_BAD_FILE,
-                              "%s is broken: the data of tensors %s and %s overlap.", file->path,
-                              mebi__show(before).text, mebi__show(t->name).text);
+                              "%s is broken: the data of tensors %s and %s overlap. Get it again.",
+                              file->path, mebi__show(before).text, mebi__show(t->name).text);
         if (begin > end)
             return mebi__fail(err, MEBI_BAD_FILE,
                               "%s is broken: %zu bytes between %s and tensor %s belong to no "
-                              "tensor.",
+                              "tensor. Get it again.",
                               file->path, begin - end, mebi__show(before).text,
                               mebi__show(t->name).text);
         end = begin + t->bytes;
         before = t->name;
     }
     if (end != data_bytes)
-        return mebi__fail(err, MEBI_BAD_FILE,
-                          "%s is broken: its tensors take %zu bytes, but %zu follow the header.",
-                          file->path, end, data_bytes);
+        return mebi__fail(
+            err, MEBI_BAD_FILE,
+            "%s is broken: its tensors take %zu bytes, but %zu follow the header. Get it "
+            "again.",
+            file->path, end, data_bytes);
     return MEBI_OK;
 }
 
