@@ -164,7 +164,7 @@ static mebi_status encode(const mebi_image *image, const mebi_png_text *texts, i
 mebi_status mebi_png_save(const char *path, const mebi_image *image, const mebi_png_text *texts,
                           int text_count, int *exists, mebi_error *err) {
     output out = {0};
-    size_t text_bytes;
+    size_t text_bytes = 0;
     if (exists) *exists = 0;
     mebi_status status = check(image, texts, text_count, &text_bytes, err);
     if (status == MEBI_OK) status = encode(image, texts, text_count, text_bytes, &out, err);
