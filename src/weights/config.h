@@ -15,7 +15,7 @@ typedef struct mebi__qwen3_config {
 typedef struct mebi__dit_config {
     int dim, layers, refiner_layers, heads, head_dim, ffn_hidden, caption_dim;
     int channels, patch;  /* latent channels; spatial patch, 2 */
-    int adaln_dim;        /* width of the modulation vector, min(dim, 256) */
+    int adaln_dim;        /* width of the modulation vector, min(dim, 256) as published */
     int time_hidden;      /* t_embedder.mlp.0's outputs */
     int time_frequencies; /* t_embedder.mlp.0's inputs: 256 (128 cosines, then 128 sines) */
     float norm_eps, time_scale;
@@ -55,9 +55,13 @@ typedef struct mebi__model_files {
     char hash[17]; /* fingerprint of the three parts */
 } mebi__model_files;
 
-/* Opens all parts and cross-checks them: encoder hidden == caption_dim, VAE channels == DiT
- * channels, heads divisible, axes_dim adding up to head_dim, every dimension within sane limits.
- * Errors name the file, the key or tensor, the value, and what was expected. */
+/* Opens all parts and cross-checks them. A part's dimensions come from the config.json of its
+ * folder if there is one, else from its tensors' shapes (always for a part given as a single file;
+ * values that no shape tells are then the published model's). The DiT's widths without a key in
+ * config.json (ffn_hidden, adaln_dim, time_*) come from shapes in any case. Checked: encoder hidden
+ * == caption_dim, VAE channels == DiT channels, heads divisible, axes_dim adding up to head_dim,
+ * every dimension within sane limits. Errors name the file, the key or tensor, the value, and what
+ * was expected. */
 MEBI_MUST_USE mebi_status mebi__model_files_open(const mebi__model_paths *paths,
                                                  mebi__model_files *out, mebi_error *err);
 void mebi__model_files_close(mebi__model_files *files);

@@ -1,7 +1,9 @@
 /* A set of named tensors read from model files, and the account of which were used.
  *
- * Names are always those of the diffusers layout, whatever the file called them. Data lies in the
- * mapped file: nothing is copied, and it stays valid until the set is closed.
+ * Names are always those of the diffusers layout, whatever the file called them; the encoder's
+ * begin with "model." (model.layers.0...), also where the file leaves that out. Data lies in the
+ * mapped file: nothing is copied, and it stays valid until the set is closed. A file that another
+ * program cuts short meanwhile ends the process with SIGBUS, as with every mapped file.
  */
 #ifndef MEBI_WEIGHTS_TENSORS_H
 #define MEBI_WEIGHTS_TENSORS_H
@@ -14,7 +16,7 @@ typedef struct mebi__tensors mebi__tensors;
 /* A tensor in a file. */
 typedef struct mebi__tensor {
     const char *name;  /* diffusers name */
-    mebi__dtype dtype; /* F32, F16 or BF16; integer tensors are not listed */
+    mebi__dtype dtype; /* F32, F16 or BF16; others (F8, integers) are not listed */
     mebi__shape shape;
     const void *data; /* shape_bytes bytes in the mapping; alignment is the file's, maybe 1 */
 } mebi__tensor;
@@ -23,9 +25,9 @@ typedef enum mebi__part { MEBI__PART_DIT, MEBI__PART_ENCODER, MEBI__PART_VAE } m
 
 /* Opens one part of a model: a safetensors file, or a folder holding
  * `<stem>.safetensors` or `<stem>.safetensors.index.json` with its shards (stem is
- * "diffusion_pytorch_model" or "model"; one file matching is enough). Original single-file names
- * are translated: prefixes stripped, fused qkv split into rows, CompVis VAE names and 1x1
- * attention convolutions turned into linear [C, C].
+ * "diffusion_pytorch_model" or "model"; without those, the folder's only .safetensors file).
+ * Original single-file names are translated: prefixes stripped, fused qkv split into rows, CompVis
+ * VAE names and 1x1 attention convolutions turned into linear [C, C].
  * Errors name the file and what is wrong: truncated, header not JSON, offsets overlapping or out of
  * range, shape and size disagreeing, unknown dtype, a tensor named twice, a shard missing. */
 MEBI_MUST_USE mebi_status mebi__tensors_open(const char *path, mebi__part part, mebi__tensors **out,
@@ -46,7 +48,8 @@ mebi__tensors_want(mebi__tensors *tensors, int rank, const int64_t *dim, const c
 /* MEBI_BAD_FILE, naming the missing and wrong-shaped tensors (some of them if there are many, with
  * the count), if any were asked for in vain since opening. */
 MEBI_MUST_USE mebi_status mebi__tensors_report(const mebi__tensors *tensors, mebi_error *err);
-/* Names of tensors nobody asked for, "a, b, c and 12 more", into text; returns how many. */
+/* Names of tensors nobody asked for, "a, b, c and 12 more", into text (NULL if bytes is 0); returns
+ * how many. Well-known leftovers, such as lm_head or the VAE's other half, do not count. */
 int mebi__tensors_unexpected(const mebi__tensors *tensors, char *text, size_t bytes);
 
 /* Looks through all data for NaN and infinity. MEBI_BAD_FILE names the first tensor that has one.
