@@ -830,6 +830,7 @@ static void refuses_broken_configs(void **state) {
         {DIT, "dim", "33", "\"dim\" 33 is not divisible by \"n_heads\" 2", MEBI_BAD_FILE},
         {DIT, "dim", "36", "\"axes_dims\" add up to 16; the size of a head, dim / n_heads, is 18",
          MEBI_BAD_FILE},
+        {DIT, "dim", "4096", "2 heads of 2048; at most 1024 of 1024", MEBI_BAD_FILE},
         {DIT, "n_layers", "0", "\"n_layers\" is 0", MEBI_BAD_FILE},
         {DIT, "n_refiner_layers", "2000", "\"n_refiner_layers\" is 2000", MEBI_BAD_FILE},
         {DIT, "n_kv_heads", "1", "\"n_kv_heads\" is 1 and \"n_heads\" 2", MEBI_UNSUPPORTED},
@@ -972,6 +973,18 @@ static void refuses_shapes_that_tell_nothing(void **state) {
     refuse_model(&paths, MEBI_BAD_FILE, "d.safetensors", "cap_embedder.0.weight is missing");
     write_named(path.text, names, 1, "[70000,4]", 280000);
     refuse_model(&paths, MEBI_BAD_FILE, "d.safetensors", "[70000, 4]; 2 dimensions of at most");
+
+    static const char *const bare[] = {"decoder.conv_in.weight"};
+    static const char *const high[] = {"decoder.conv_in.weight", "decoder.up_blocks.12345.x"};
+    static const char *const quant[] = {"decoder.conv_in.weight", "post_quant_conv.weight"};
+    paths = original;
+    paths.vae = path.text;
+    write_named(path.text, bare, 1, "[1,1,1,1]", 1);
+    refuse_model(&paths, MEBI_BAD_FILE, "d.safetensors", "has no decoder blocks");
+    write_named(path.text, high, 2, "[1,1,1,1]", 1);
+    refuse_model(&paths, MEBI_BAD_FILE, "d.safetensors", "more than 8 blocks decoder.up_blocks.N");
+    write_named(path.text, quant, 2, "[1,1,1,1]", 1);
+    refuse_model(&paths, MEBI_UNSUPPORTED, "d.safetensors", "VAE of another model family");
     remove_path(folder.text);
 
     /* 2 heads of 10 can't be split by the rule for files without config. */
