@@ -11,16 +11,23 @@ void mebi_png_texts_free(mebi_png_text *texts) {
     mebi__free(texts);
 }
 
+_Thread_local int mebi__png_memory_short;
+
+static void *note(void *block) {
+    if (!block) mebi__png_memory_short = 1;
+    return block;
+}
+
 static void *take(size_t bytes) {
-    return mebi__alloc(MEBI__TAG_OUTPUT, bytes);
+    return note(mebi__alloc(MEBI__TAG_OUTPUT, bytes));
 }
 
 static void *take_array(size_t count, size_t size) {
-    return mebi__alloc_array(MEBI__TAG_OUTPUT, count, size);
+    return note(mebi__alloc_array(MEBI__TAG_OUTPUT, count, size));
 }
 
 static void *grow(void *block, size_t bytes) {
-    return mebi__realloc_array(MEBI__TAG_OUTPUT, block, bytes, 1);
+    return note(mebi__realloc_array(MEBI__TAG_OUTPUT, block, bytes, 1));
 }
 
 struct spng_alloc mebi__png_alloc = {take, grow, take_array, mebi__free};

@@ -20,6 +20,9 @@ size_t mebi__png_save_bytes(int width, int height);
 
 /* libspng's and zlib's memory, under MEBI__TAG_OUTPUT. */
 extern struct spng_alloc mebi__png_alloc;
+/* Set when that ran out, which not every code of libspng's tells; cleared by who makes a context.
+ */
+extern _Thread_local int mebi__png_memory_short;
 
 /* The public readers for bytes in memory; name is for messages. */
 MEBI_MUST_USE mebi_status mebi__png_parse_texts(const char *name, const void *data, size_t bytes,

@@ -19,7 +19,7 @@ typedef struct source {
 
 static mebi_status explain(const source *from, int code, mebi_error *err) {
     if (!code) return MEBI_OK;
-    if (code == SPNG_EMEM)
+    if (code == SPNG_EMEM || mebi__png_memory_short)
         return mebi__fail(err, MEBI_NO_MEMORY, "No memory to read %s.", from->name);
     if (from->file && ferror(from->file))
         return mebi__fail(err, MEBI_IO, "%s can't be read.", from->name);
@@ -41,10 +41,12 @@ static mebi_status explain(const source *from, int code, mebi_error *err) {
 /* A context that has read the header; *ctx is released by spng_ctx_free, also on failure. */
 static mebi_status begin(const source *from, spng_ctx **ctx, struct spng_ihdr *header,
                          mebi_error *err) {
+    mebi__png_memory_short = 0;
     *ctx = spng_ctx_new2(&mebi__png_alloc, 0);
     if (!*ctx) return explain(from, SPNG_EMEM, err);
     int code = spng_set_image_limits(*ctx, MEBI__PNG_SIDE, MEBI__PNG_SIDE);
     if (!code) code = spng_set_chunk_limits(*ctx, MEBI__PNG_TEXT_BYTES, MEBI__PNG_TEXTS_BYTES);
+    if (!code) code = spng_set_crc_action(*ctx, SPNG_CRC_ERROR, SPNG_CRC_ERROR);
     if (!code)
         code = from->file ? spng_set_png_file(*ctx, from->file)
                           : spng_set_png_buffer(*ctx, from->data, from->bytes);

@@ -52,7 +52,7 @@ static int is_keyword(const char *keyword) {
     return 1;
 }
 
-/* Latin-1 (tEXt) if every character is printable Latin-1, tab or newline, else UTF-8 (iTXt). Copies
+/* Latin-1 (tEXt) if every character is printable Latin-1 or a newline, else UTF-8 (iTXt). Copies
  * text into *to and returns the entry's type; 0 if text is not UTF-8. */
 static int convert(const char *text, char *to, size_t *length) {
     size_t bytes = strlen(text), used = 0;
@@ -63,7 +63,7 @@ static int convert(const char *text, char *to, size_t *length) {
             utf8proc_iterate((const uint8_t *)text + i, (utf8proc_ssize_t)(bytes - i), &c);
         if (n < 1) return 0;
         i += (size_t)n;
-        int latin = (c >= 0x20 && c <= 0x7e) || (c >= 0xa0 && c <= 0xff) || c == '\n' || c == '\t';
+        int latin = (c >= 0x20 && c <= 0x7e) || (c >= 0xa0 && c <= 0xff) || c == '\n';
         if (!latin) type = SPNG_ITXT;
         if (type == SPNG_TEXT) to[used++] = (char)c;
     }
@@ -73,18 +73,22 @@ static int convert(const char *text, char *to, size_t *length) {
     return type;
 }
 
+/* Entries for libspng, which takes no empty ones: those are left out. */
 static mebi_status fill_entries(const mebi_png_text *texts, int count, struct spng_text *entry,
-                                char *pool, mebi_error *err) {
+                                char *pool, int *filled, mebi_error *err) {
     static char nothing[1];
     for (int i = 0; i < count; i++) {
-        entry[i].type = convert(texts[i].text, pool, &entry[i].length);
-        if (!entry[i].type)
+        if (!*texts[i].text) continue;
+        entry->type = convert(texts[i].text, pool, &entry->length);
+        if (!entry->type)
             return mebi__fail(err, MEBI_BAD_ARGUMENT, "The PNG text \"%s\" is not UTF-8.",
                               texts[i].keyword);
-        memcpy(entry[i].keyword, texts[i].keyword, strlen(texts[i].keyword));
-        entry[i].text = pool;
-        entry[i].language_tag = entry[i].translated_keyword = nothing;
-        pool += entry[i].length + 1;
+        memcpy(entry->keyword, texts[i].keyword, strlen(texts[i].keyword));
+        entry->text = pool;
+        entry->language_tag = entry->translated_keyword = nothing;
+        pool += entry->length + 1;
+        entry++;
+        ++*filled;
     }
     return MEBI_OK;
 }
@@ -136,6 +140,7 @@ static mebi_status encode(const mebi_image *image, const mebi_png_text *texts, i
                           size_t text_bytes, output *out, mebi_error *err) {
     struct spng_text *entries = NULL;
     char *pool = NULL;
+    mebi__png_memory_short = 0;
     spng_ctx *ctx = spng_ctx_new2(&mebi__png_alloc, SPNG_CTX_ENCODER);
     mebi_status status = MEBI_OK;
     out->room = encoded_bytes(image->width, image->height) + text_bytes + (size_t)count * 128;
@@ -146,10 +151,11 @@ static mebi_status encode(const mebi_image *image, const mebi_png_text *texts, i
     }
     int code = SPNG_EMEM;
     if (ctx && out->data && (count == 0 || (entries && pool))) {
-        status = fill_entries(texts, count, entries, pool, err);
-        code = status == MEBI_OK ? run_encoder(ctx, image, entries, count, out) : 0;
+        int filled = 0;
+        status = fill_entries(texts, count, entries, pool, &filled, err);
+        code = status == MEBI_OK ? run_encoder(ctx, image, entries, filled, out) : 0;
     }
-    if (code == SPNG_EMEM)
+    if (code == SPNG_EMEM || (code && mebi__png_memory_short))
         status = mebi__fail(err, MEBI_NO_MEMORY, "No memory to encode a picture of %d x %d.",
                             image->width, image->height);
     else if (code)
