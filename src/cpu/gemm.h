@@ -14,7 +14,7 @@ enum {
     MEBI__TILE_ROWS = 6,
     MEBI__TILE_COLUMNS = 16,
     MEBI__GEMM_K = 256,                   /* a panel of 16 columns fills half of a 32 KiB L1 */
-    MEBI__GEMM_ROWS = 96,                 /* a block of rows stays in L2 */
+    MEBI__GEMM_ROWS = 192,                /* a block of rows stays in L2 */
     MEBI__GEMM_COLUMNS = 512,             /* most columns of one task */
     MEBI__ROW_STRIDE = MEBI__GEMM_K + 16, /* not a multiple of 4 KiB in 4 rows: no L1 conflicts */
 };
@@ -30,6 +30,9 @@ typedef struct mebi__tile {
     int64_t add_stride;
     float *c;
     int64_t c_stride;
+    /* 16 rows that will be read next, brought to L2 meanwhile; NULL: none. In bytes. */
+    const unsigned char *next;
+    int64_t next_stride, next_bytes;
 } mebi__tile;
 
 /* rows 1 to MEBI__TILE_ROWS. */

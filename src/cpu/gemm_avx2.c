@@ -37,6 +37,18 @@ static const void *weights_at(const mebi__gemm *g, int64_t row, int64_t k) {
     return (const unsigned char *)g->w + (size_t)(row * g->k + k) * (g->type == MEBI__F32 ? 4 : 2);
 }
 
+/* The weights that are packed after panel j: its neighbour, or the first one's continuation. */
+static void expect_next(const mebi__gemm *g, int64_t j, int64_t n0, int64_t n1, int64_t k0,
+                        mebi__tile *t) {
+    if (j + MEBI__TILE_COLUMNS < n1) j += MEBI__TILE_COLUMNS;
+    else j = n0, k0 += MEBI__GEMM_K;
+    if (k0 >= g->k || j + MEBI__TILE_COLUMNS > g->n) return;
+    const int64_t size = g->type == MEBI__F32 ? 4 : 2;
+    t->next = weights_at(g, j, k0);
+    t->next_stride = g->k * size;
+    t->next_bytes = smaller(g->k - k0, MEBI__GEMM_K) * size;
+}
+
 /* One block of rows against the columns [n0, n1), for `count` of k from k0 on. The panels are
  * packed by the first block that uses them. */
 static void multiply_rows(const mebi__gemm *g, int64_t m0, int64_t rows, int64_t n0, int64_t n1,
@@ -60,6 +72,8 @@ static void multiply_rows(const mebi__gemm *g, int64_t m0, int64_t rows, int64_t
     for (int64_t j = n0; j < n1; j += MEBI__TILE_COLUMNS) {
         float *panel = panels + (j - n0) * MEBI__GEMM_K;
         int columns = (int)smaller(n1 - j, MEBI__TILE_COLUMNS);
+        t.next = NULL;
+        if (pack) expect_next(g, j, n0, n1, k0, &t);
         if (pack) mebi__panel_avx2(weights_at(g, j, k0), g->type, g->k, columns, count, panel);
         t.b = panel;
         t.c = g->y + m0 * g->n + j;
