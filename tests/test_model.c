@@ -326,10 +326,12 @@ static void sigmas_agree_with_the_reference(void **state) {
         json_t *want = json_object_get(one, "sigmas"), *times = json_object_get(one, "model_times");
         assert_int_equal(json_array_size(want), n + 1);
         for (int i = 0; i <= n; i++) {
-            assert_float_equal(sigma[i], json_number_value(json_array_get(want, (size_t)i)), 1e-7);
+            /* The reference's linspace sums in vectors as wide as its machine's, so that its own values
+             * differ by 2 ulp between machines. */
+            assert_float_equal(sigma[i], json_number_value(json_array_get(want, (size_t)i)), 1.5e-7);
             if (i < n)
                 assert_float_equal(mebi__sampler_time(&config, sigma[i]),
-                                   json_number_value(json_array_get(times, (size_t)i)), 2e-7);
+                                   json_number_value(json_array_get(times, (size_t)i)), 1.5e-7);
         }
         checked++;
     }

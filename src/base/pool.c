@@ -1,8 +1,10 @@
 /* A thread pool: tasks are numbers handed out by one atomic counter.
  *
- * States of `round`: workers sleep until it changes, then take tasks until none is left, then
- * report by lowering `busy`. The caller works too and waits for busy == 0, so a round's context is
- * never used after mebi__pool_run has returned. */
+ * A round is open from the caller's start until the caller finds no task left. A worker that wakes
+ * while it is open joins (`active`), takes tasks until none is left, and leaves; one that wakes
+ * later sleeps on. The caller waits only for those that joined: on a busy machine a worker may get
+ * a core long after the work is done. A round's context is never used after mebi__pool_run has
+ * returned. */
 #include "base/pool.h"
 #include "base/memory.h"
 
@@ -19,7 +21,8 @@ struct mebi__pool {
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
     uint64_t round; /* under lock */
-    int busy;       /* under lock: workers that have not finished this round */
+    int open;       /* under lock: workers may still join this round */
+    int active;     /* under lock: workers that have joined and not left */
     int stop;       /* under lock */
     mebi__task task;
     void *context;
@@ -43,13 +46,15 @@ static void *worker(void *argument) {
     uint64_t seen = 0;
     pthread_mutex_lock(&p->lock);
     for (;;) {
-        while (p->round == seen && !p->stop) pthread_cond_wait(&p->wake, &p->lock);
+        while ((p->round == seen || !p->open) && !p->stop)
+            pthread_cond_wait(&p->wake, &p->lock);
         if (p->stop) break;
         seen = p->round;
+        p->active++;
         pthread_mutex_unlock(&p->lock);
         take_tasks(p, start.thread);
         pthread_mutex_lock(&p->lock);
-        if (--p->busy == 0) pthread_cond_signal(&p->done);
+        if (--p->active == 0) pthread_cond_signal(&p->done);
     }
     pthread_mutex_unlock(&p->lock);
     return NULL;
@@ -127,12 +132,13 @@ void mebi__pool_run(mebi__pool *p, int count, mebi__task task, void *context) {
     p->context = context;
     p->count = count;
     atomic_store(&p->next, 0);
-    p->busy = p->started;
+    p->open = 1;
     p->round++;
     pthread_cond_broadcast(&p->wake);
     pthread_mutex_unlock(&p->lock);
     take_tasks(p, 0);
     pthread_mutex_lock(&p->lock);
-    while (p->busy > 0) pthread_cond_wait(&p->done, &p->lock);
+    p->open = 0;
+    while (p->active > 0) pthread_cond_wait(&p->done, &p->lock);
     pthread_mutex_unlock(&p->lock);
 }
