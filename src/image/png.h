@@ -10,13 +10,12 @@ enum {
     MEBI__PNG_SIDE = 16384,            /* pixels, most */
     MEBI__PNG_TEXT_BYTES = 4 << 20,    /* of one entry or chunk, most */
     MEBI__PNG_TEXTS_BYTES = 16 << 20,  /* of all entries, most */
-    MEBI__PNG_TEXT_RESERVE = 64 << 10, /* of text that mebi__png_save_bytes counts in */
 };
 
 /* The most that mebi_png_save takes from the heap for a picture of this size, the picture itself
- * not counted, with up to MEBI__PNG_TEXT_RESERVE bytes of text. What is encoded is mostly smaller,
- * and memory it does not reach is never touched. */
-size_t mebi__png_save_bytes(int width, int height);
+ * not counted, with so many bytes of text. What is encoded is mostly smaller, and memory it does not
+ * reach is never touched. */
+size_t mebi__png_save_bytes(int width, int height, size_t text_bytes);
 
 /* libspng's and zlib's memory, under MEBI__TAG_OUTPUT. */
 extern struct spng_alloc mebi__png_alloc;

@@ -12,7 +12,7 @@ enum {
     LEVEL = 6,
     /* libspng's context and rows aside: zlib's deflate state (window 15, memory level 8 or 9) and
      * libspng's 128 KiB of output buffer, with block headers. */
-    CODER_BYTES = 640 << 10,
+    CODER_BYTES = 410 << 10,
 };
 
 /* Incompressible rows: stored blocks of deflate have 5 bytes a 16 KiB, IDAT chunks 12 bytes for no
@@ -22,10 +22,10 @@ static size_t encoded_bytes(int width, int height) {
     return raw + raw / 512 + 1024;
 }
 
-size_t mebi__png_save_bytes(int width, int height) {
+size_t mebi__png_save_bytes(int width, int height, size_t text_bytes) {
     /* Rows: the one before, five filtered candidates, and spares. */
     size_t rows = 8 * ((size_t)width * 3 + 256);
-    return encoded_bytes(width, height) + rows + CODER_BYTES + 4 * MEBI__PNG_TEXT_RESERVE;
+    return encoded_bytes(width, height) + rows + CODER_BYTES + 4 * text_bytes;
 }
 
 typedef struct output {
