@@ -1,9 +1,10 @@
 # mebi: a thin front of Meson. `make run` and `make test` are all that is needed.
 BUILD := build
+PREFIX ?= /usr/local
 BUILDS := $(BUILD) build-asan
-CONFIGURE = test -f $(1)/build.ninja || meson setup $(1) $(2) >$(1).log 2>&1 || { cat $(1).log; exit 1; }
+CONFIGURE = test -f $(1)/build.ninja || meson setup $(1) --prefix $(PREFIX) $(2) >$(1).log 2>&1 || { cat $(1).log; exit 1; }
 
-.PHONY: all run test test-sanitized bench install clean deps
+.PHONY: all run test bench install clean deps FORCE
 
 all: deps
 	@$(call CONFIGURE,$(BUILD)); rm -f $(BUILD).log
@@ -31,6 +32,7 @@ bench: all
 	$(BUILD)/tests/test_cpu --bench
 
 install: all
+	@meson configure $(BUILD) --prefix $(PREFIX)
 	meson install -C $(BUILD)
 
 clean:
