@@ -68,52 +68,63 @@ static float *as_f32(mebi__params *p, const mebi__tensor *t, size_t count) {
     return host;
 }
 
+enum { NAME_BYTES = 256 };
+
+/* The tensor of that name and shape, or NULL: missing, wrong or after an error. */
+__attribute__((format(printf, 4, 0))) static const mebi__tensor *
+want(mebi__params *p, int rank, const int64_t *dim, const char *name, va_list args) {
+    char full[NAME_BYTES];
+    vsnprintf(full, sizeof full, name, args);
+    return p->status == MEBI_OK ? mebi__tensors_want(p->tensors, rank, dim, "%s", full) : NULL;
+}
+
 mebi__view mebi__param_matrix(mebi__params *p, int64_t rows, int64_t columns, const char *name, ...) {
-    char full[256];
+    mebi__view v = {0};
     va_list args;
     va_start(args, name);
-    vsnprintf(full, sizeof full, name, args);
+    const mebi__tensor *t = want(p, 2, (int64_t[]){rows, columns}, name, args);
     va_end(args);
-    mebi__view none = {0};
-    if (p->status != MEBI_OK) return none;
-    const mebi__tensor *t = mebi__tensors_want(p->tensors, 2, (int64_t[]){rows, columns}, "%s", full);
     size_t count, bytes;
     if (!t || !mebi__shape_elements(&t->shape, &count) ||
         !mebi__shape_bytes(&t->shape, t->dtype, &bytes))
-        return none;
+        return v;
     if (t->dtype != MEBI__F16 && (uintptr_t)t->data % mebi__dtype_bytes(t->dtype) == 0)
         return use_in_place(p, t, bytes);
     if (t->dtype != MEBI__F16) return place(p, &t->shape, t->dtype, t->data, bytes);
     float *host = as_f32(p, t, count);
-    if (!host) return none;
-    mebi__view v = place(p, &t->shape, MEBI__F32, host, count * sizeof *host);
+    if (host) v = place(p, &t->shape, MEBI__F32, host, count * sizeof *host);
     mebi__free(host);
     return v;
 }
 
-mebi__view mebi__param_vector(mebi__params *p, int64_t n, const char *name, ...) {
-    char full[256];
-    va_list args;
-    va_start(args, name);
-    vsnprintf(full, sizeof full, name, args);
-    va_end(args);
-    mebi__view none = {0};
-    if (p->status != MEBI_OK) return none;
-    const mebi__tensor *found = mebi__tensors_find(p->tensors, full);
-    const mebi__tensor *t =
-        found && found->shape.rank == 2 && found->shape.dim[0] == 1
-            ? mebi__tensors_want(p->tensors, 2, (int64_t[]){1, n}, "%s", full)
-            : mebi__tensors_want(p->tensors, 1, (int64_t[]){n}, "%s", full);
-    float *host = t ? as_f32(p, t, (size_t)n) : NULL;
-    if (!host) return none;
-    mebi__view v = none;
-    for (int64_t i = 0; i < n && p->status == MEBI_OK; i++)
-        if (!isfinite(host[i]))
+/* Biases and norms are looked through when they are loaded: they are small. */
+static int all_finite(mebi__params *p, const mebi__tensor *t, const float *host, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(host[i])) {
             p->status = mebi__fail(p->err, MEBI_BAD_FILE,
                                    "The tensor %s holds a value that is not a number (element %lld of "
                                    "%lld): the file is damaged; get it again.",
                                    t->name, (long long)i, (long long)n);
-    if (p->status == MEBI_OK)
+            return 0;
+        }
+    return 1;
+}
+
+mebi__view mebi__param_vector(mebi__params *p, int64_t n, const char *name, ...) {
+    mebi__view v = {0};
+    char full[NAME_BYTES];
+    va_list args;
+    va_start(args, name);
+    vsnprintf(full, sizeof full, name, args);
+    va_end(args);
+    if (p->status != MEBI_OK) return v;
+    const mebi__tensor *found = mebi__tensors_find(p->tensors, full);
+    int64_t row[2] = {1, n};
+    int is_row = found && found->shape.rank == 2 && found->shape.dim[0] == 1;
+    const mebi__tensor *t =
+        mebi__tensors_want(p->tensors, is_row ? 2 : 1, is_row ? row : &n, "%s", full);
+    float *host = t ? as_f32(p, t, (size_t)n) : NULL;
+    if (host && all_finite(p, t, host, n))
         v = place(p, &(mebi__shape){.rank = 1, .dim = {n}}, MEBI__F32, host,
                   (size_t)n * sizeof *host);
     mebi__free(host);
@@ -132,15 +143,11 @@ static void channels_last(const unsigned char *from, unsigned char *to, size_t o
 
 mebi__view mebi__param_conv(mebi__params *p, int64_t out, int64_t in, int64_t size,
                             const char *name, ...) {
-    char full[256];
+    mebi__view v = {0};
     va_list args;
     va_start(args, name);
-    vsnprintf(full, sizeof full, name, args);
+    const mebi__tensor *t = want(p, 4, (int64_t[]){out, in, size, size}, name, args);
     va_end(args);
-    mebi__view v = {0};
-    if (p->status != MEBI_OK) return v;
-    const mebi__tensor *t =
-        mebi__tensors_want(p->tensors, 4, (int64_t[]){out, in, size, size}, "%s", full);
     size_t count;
     if (!t || !mebi__shape_elements(&t->shape, &count)) return v;
     mebi__dtype type = t->dtype == MEBI__F16 ? MEBI__F32 : t->dtype;
