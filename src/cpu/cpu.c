@@ -75,6 +75,15 @@ static void run_pending(cpu_device *d) {
     d->pending = 0;
 }
 
+/* A job's memory is touched when it is taken: the system's refusal comes now, not in the middle. What
+ * is undefined by contract is made of NaN, so that reading it shows. */
+static void *taken(mebi__tag tag, size_t bytes) {
+    void *block = mebi__alloc(tag, bytes);
+    if (block && (tag == MEBI__TAG_ACTIVATIONS || tag == MEBI__TAG_SCRATCH))
+        memset(block, 0xff, bytes);
+    return block;
+}
+
 static mebi_status new_buffer(mebi__tag tag, const void *host, size_t bytes, mebi__buffer **out,
                               mebi_error *err) {
     cpu_buffer *b = mebi__alloc(MEBI__TAG_GENERAL, sizeof *b);
@@ -83,7 +92,7 @@ static mebi_status new_buffer(mebi__tag tag, const void *host, size_t bytes, meb
         b->head.bytes = bytes;
         b->owned = !host;
         /* Imported memory is only ever read: it is never an output. */
-        b->data = host ? (unsigned char *)(uintptr_t)host : mebi__alloc(tag, bytes);
+        b->data = host ? (unsigned char *)(uintptr_t)host : taken(tag, bytes);
     }
     if (!b || !b->data) {
         mebi__free(b);
@@ -135,7 +144,7 @@ static mebi_status reserve_scratch(mebi__device *device, size_t bytes, mebi_erro
     /* The old block goes first: both at once would be a peak that no plan knows. */
     mebi__free(d->scratch);
     d->scratch_bytes = 0;
-    d->scratch = mebi__alloc(MEBI__TAG_SCRATCH, bytes);
+    d->scratch = taken(MEBI__TAG_SCRATCH, bytes);
     if (!d->scratch)
         return mebi__fail(err, MEBI_NO_MEMORY,
                           "%zu bytes of scratch can't be had; choose a smaller picture or fewer "
