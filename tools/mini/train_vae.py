@@ -1,0 +1,186 @@
+"""Trains the autoencoder: Flux's structure, 16 latent channels, 8x smaller, on drawn pictures.
+
+First on 64x64 pieces around the object (cheap, all edges), then on whole pictures. With --decoder-only
+the encoder, and so the latents, stay as they are while the decoder gets better.
+"""
+import argparse
+import math
+import os
+import random
+import time
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+
+import captions
+import draw
+
+CONFIG = dict(
+    in_channels=3, out_channels=3, latent_channels=16, block_out_channels=(16, 32, 64, 64), layers_per_block=1,
+    down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, norm_num_groups=2,
+    sample_size=256, use_quant_conv=False, use_post_quant_conv=False, force_upcast=False, scaling_factor=1.0,
+    shift_factor=0.0)
+
+
+@torch.no_grad()
+def colour_path(vae):
+    """Starts as a box blur: red, green, blue and their negatives in channels 0-2 and 8-10 of every layer,
+    so colours are right from the first step. Residual branches are zero; constants in channels 3, 4, 11, 12
+    keep the group norms' scale nearly the same whatever the picture.
+
+    silu(v) - silu(-v) = v makes the norm's activation linear on the pairs.
+    """
+    enc, dec = vae.encoder, vae.decoder
+    for name, m in vae.named_modules():
+        if name.endswith("conv2") or name.endswith("to_out.0"):
+            torch.nn.init.zeros_(m.weight)
+            torch.nn.init.zeros_(m.bias)
+        elif name.endswith("conv_shortcut") or name.endswith("samplers.0.conv"):
+            m.weight[:16] = 0
+            m.bias[:16] = 0
+            for i in range(16):
+                if name.endswith("conv_shortcut"):
+                    m.weight[i, i] = 1
+                elif "down" in name:
+                    m.weight[i, i, :2, :2] = 0.25  # padded right and below
+                else:
+                    m.weight[i, i, 1, 1] = 1
+    for conv in (enc.conv_in, dec.conv_in):
+        conv.weight[:5] = conv.weight[8:13] = 0
+        conv.bias[:5] = conv.bias[8:13] = 0
+        for i in range(3):
+            conv.weight[i, i, 1, 1], conv.weight[8 + i, i, 1, 1] = 1, -1
+        for i, v in ((3, 2), (4, -2), (11, 2), (12, -2)):
+            conv.bias[i] = v
+    for conv in (enc.conv_out, dec.conv_out):
+        conv.weight[:3] = 0
+        conv.bias[:3] = 0
+        for i in range(3):
+            conv.weight[i, i, 1, 1], conv.weight[i, 8 + i, 1, 1] = 0.6, -0.6
+    enc.conv_out.weight[16:] *= 0.1
+    enc.conv_out.bias[16:] = -4
+
+
+def batch(rng, count, size, piece):
+    """Whole pictures of `size`, or one random piece of each that touches the object."""
+    seed = rng.randrange(1 << 30)
+    scenes = captions.train_scenes(count, seed, extras=0.4)
+    if not piece:
+        return draw.render(scenes, rng, size)
+    x = draw.render(scenes, rng, size, jitter=3.0)
+    out = []
+    for im, spot in zip(x, draw.place(scenes, rng)):
+        at = []
+        for c in spot[:2]:
+            reach = spot[2] + 0.1
+            mid = (c + rng.uniform(-reach, reach) + 1) / 2 * size
+            at.append(min(size - piece, max(0, int(mid - piece / 2))))
+        out.append(im[:, at[1]:at[1] + piece, at[0]:at[0] + piece])
+    return torch.stack(out)
+
+
+def loss_of(vae, x, kl_weight):
+    target = x * 2 - 1
+    post = vae.encode(target).latent_dist
+    out = vae.decode(post.sample()).sample
+    err = out - target
+    # Beyond pure white or black costs little: the picture is clamped, and white shall be white.
+    err = torch.where((target.abs() > 0.999) & (err * target > 0), 0.1 * err, err)
+    edges = (err[..., 1:] - err[..., :-1]).abs().mean() + (err[..., 1:, :] - err[..., :-1, :]).abs().mean()
+    kl = 0.5 * (post.mean.pow(2) + post.var - 1 - post.logvar).mean()
+    return err.abs().mean() + 2 * err.pow(2).mean() + 0.5 * edges + kl_weight * kl, kl
+
+
+@torch.no_grad()
+def check(vae, size=256, count=16, path=None):
+    """PSNR on held-out combinations, the mean latent decoded; and the level of pure white."""
+    rng = random.Random(99)
+    combos = captions.combinations(True)
+    x = draw.render([captions.Scene(*rng.choice(combos)) for _ in range(count)], rng, size)
+    y = (vae.decode(vae.encode(x * 2 - 1).latent_dist.mode()).sample / 2 + 0.5).clamp(0, 1)
+    mse = (x - y).pow(2).flatten(1).mean(1)
+    white = y.movedim(1, -1)[(x == 1).all(1)]
+    if path:
+        draw.sheet(torch.cat([x[:8], y[:8]]), 8, path)
+    return (-10 * mse.log10()).mean().item(), white.mul(255).mean().item() if len(white) else float("nan")
+
+
+@torch.no_grad()
+def latent_statistics(vae, count=128, size=128):
+    rng = random.Random(7)
+    x = draw.render(captions.train_scenes(count, 7), rng, size)
+    z = torch.cat([vae.encode(b * 2 - 1).latent_dist.mode() for b in x.split(16)])
+    return z.mean().item(), z.std().item()
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--out", required=True, help="folder for the checkpoint, the log and the sheets")
+    p.add_argument("--minutes", type=float, default=15)
+    p.add_argument("--lr", type=float, default=1e-3)
+    p.add_argument("--kl", type=float, default=3e-4)
+    p.add_argument("--decoder-only", action="store_true")
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--seed", type=int, default=0)
+    a = p.parse_args()
+    os.makedirs(a.out, exist_ok=True)
+    torch.manual_seed(a.seed)
+    torch.set_num_threads(a.threads)
+    state = os.path.join(a.out, "vae.pt")
+    vae = AutoencoderKL(**CONFIG).to(memory_format=torch.channels_last)
+    spent, step = 0.0, 0
+    colour_path(vae)
+    ck = torch.load(state) if os.path.exists(state) else None
+    if ck:
+        vae.load_state_dict(ck["model"])
+        step = ck["step"]
+    if a.decoder_only:
+        vae.encoder.requires_grad_(False)
+    opt = torch.optim.AdamW([q for q in vae.parameters() if q.requires_grad], a.lr, (0.9, 0.98), weight_decay=0.0)
+    if ck and not a.decoder_only and not ck["done"]:
+        opt.load_state_dict(ck["opt"])
+        spent = ck["spent"]
+    ema = {k: v.clone() for k, v in vae.state_dict().items()}
+    rng = random.Random(a.seed + step)
+    budget, mark, saved, first = a.minutes * 60, time.time(), time.time(), step
+    while spent < budget:
+        f = spent / budget
+        lr = a.lr * min(1, (step - first + 1) / 40) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * f)))
+        for g in opt.param_groups:
+            g["lr"] = lr
+        if a.decoder_only or f > 0.6:
+            count, size, piece = rng.choice([(4, 128, 0), (1, 256, 0), (12, 256, 64)])
+        else:
+            count, size, piece = rng.choice([(12, 128, 64), (12, 256, 64), (4, 128, 0)])
+        x = batch(rng, count, size, piece).contiguous(memory_format=torch.channels_last)
+        loss, kl = loss_of(vae, x, a.kl)
+        opt.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        opt.step()
+        decay = min(0.99, (step - first + 1) / (step - first + 10))
+        with torch.no_grad():
+            for k, v in vae.state_dict().items():
+                ema[k].lerp_(v, 1 - decay)
+        step += 1
+        now = time.time()
+        spent, mark = spent + now - mark, now
+        last = spent >= budget
+        if step % 50 == 0 or last:
+            print(f"step {step} {spent:.0f} s loss {loss.item():.4f} kl {kl.item():.3f} lr {lr:.2e}", flush=True)
+        if now - saved > 240 or last:
+            live = {k: v.clone() for k, v in vae.state_dict().items()}
+            vae.load_state_dict(ema)
+            psnr, white = check(vae, path=os.path.join(a.out, "vae.png"))
+            mean, std = latent_statistics(vae)
+            print(f"step {step}: PSNR {psnr:.2f} dB, white {white:.1f}, latent mean {mean:.3f} std {std:.3f}", flush=True)
+            torch.save(dict(model=ema if last else live, ema=ema, opt=opt.state_dict(), step=step, spent=spent,
+                            done=last, mean=mean, std=std, psnr=psnr), state + ".tmp")
+            os.replace(state + ".tmp", state)
+            vae.load_state_dict(live)
+            mark = saved = time.time()
+
+
+if __name__ == "__main__":
+    main()
