@@ -19,11 +19,17 @@ static _Atomic size_t held[MEBI__TAG_COUNT + 1], peak[MEBI__TAG_COUNT + 1];
 static _Atomic uint64_t asked, fail_at;
 
 int mebi__size_mul(size_t a, size_t b, size_t *out) {
-    return !__builtin_mul_overflow(a, b, out);
+    size_t product;
+    if (__builtin_mul_overflow(a, b, &product)) return 0;
+    *out = product;
+    return 1;
 }
 
 int mebi__size_add(size_t a, size_t b, size_t *out) {
-    return !__builtin_add_overflow(a, b, out);
+    size_t sum;
+    if (__builtin_add_overflow(a, b, &sum)) return 0;
+    *out = sum;
+    return 1;
 }
 
 static void raise_peak(_Atomic size_t *top, size_t now) {
