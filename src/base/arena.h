@@ -24,7 +24,8 @@ typedef struct mebi__arena {
 void mebi__arena_init(mebi__arena *arena, size_t limit);
 
 /* Takes bytes (rounded up to MEBI__ARENA_ALIGN) and stores their offset. MEBI_NO_MEMORY when the
- * limit does not hold them. */
+ * limit does not hold them; MEBI_INTERNAL when the table of blocks is full. The offset does not
+ * depend on the limit. */
 MEBI_MUST_USE mebi_status mebi__arena_take(mebi__arena *arena, size_t bytes, size_t *offset,
                                            mebi_error *err);
 
