@@ -64,7 +64,11 @@ static int no_overlap(mebi__stream *s, mebi__op_kind kind, const mebi__view *y, 
                    "output and input overlap");
 }
 
-static void record(mebi__stream *s, const mebi__op *op) {
+/* The output y shares no byte with any input; may_be: the one input that it may be itself. */
+static void record(mebi__stream *s, const mebi__op *op, const mebi__view *may_be) {
+    const mebi__view *input[] = {&op->x, &op->w, &op->b, &op->a1, &op->a2};
+    for (int i = 0; i < 5; i++)
+        if (!no_overlap(s, op->kind, &op->y, input[i], input[i] == may_be)) return;
     if (s->status == MEBI_OK) s->status = s->device->table->record(s->device, op, s->err);
 }
 
@@ -75,9 +79,8 @@ void mebi__linear(mebi__stream *s, mebi__view x, mebi__view w, mebi__view b, meb
         require(s, op.kind,
                 x.shape.dim[0] == y.shape.dim[0] && x.shape.dim[1] == w.shape.dim[1] &&
                     y.shape.dim[1] == w.shape.dim[0],
-                "shapes differ") &&
-        no_overlap(s, op.kind, &y, &x, 0))
-        record(s, &op);
+                "shapes differ"))
+        record(s, &op, NULL);
 }
 
 void mebi__embed(mebi__stream *s, mebi__view ids, mebi__view w, mebi__view y) {
@@ -87,7 +90,7 @@ void mebi__embed(mebi__stream *s, mebi__view ids, mebi__view w, mebi__view y) {
         require(s, op.kind,
                 y.shape.dim[0] == ids.shape.dim[0] && y.shape.dim[1] == w.shape.dim[1],
                 "shapes differ"))
-        record(s, &op);
+        record(s, &op, NULL);
 }
 
 void mebi__rms_norm(mebi__stream *s, mebi__view x, mebi__view w, mebi__view scale, float eps,
@@ -95,16 +98,15 @@ void mebi__rms_norm(mebi__stream *s, mebi__view x, mebi__view w, mebi__view scal
     mebi__op op = {.kind = MEBI__OP_RMS_NORM, .x = x, .w = w, .a1 = scale, .y = y, .eps = eps};
     if (is_view(s, op.kind, &x, MEBI__F32, 2) && is_view(s, op.kind, &y, MEBI__F32, 2) &&
         same_shape(s, op.kind, &x, &y) && is_vector(s, op.kind, &w, x.shape.dim[1], 0) &&
-        is_vector(s, op.kind, &scale, x.shape.dim[1], 1) && no_overlap(s, op.kind, &y, &x, 1))
-        record(s, &op);
+        is_vector(s, op.kind, &scale, x.shape.dim[1], 1))
+        record(s, &op, &op.x);
 }
 
 void mebi__layer_norm(mebi__stream *s, mebi__view x, mebi__view scale, float eps, mebi__view y) {
     mebi__op op = {.kind = MEBI__OP_LAYER_NORM, .x = x, .a1 = scale, .y = y, .eps = eps};
     if (is_view(s, op.kind, &x, MEBI__F32, 2) && is_view(s, op.kind, &y, MEBI__F32, 2) &&
-        same_shape(s, op.kind, &x, &y) && is_vector(s, op.kind, &scale, x.shape.dim[1], 0) &&
-        no_overlap(s, op.kind, &y, &x, 1))
-        record(s, &op);
+        same_shape(s, op.kind, &x, &y) && is_vector(s, op.kind, &scale, x.shape.dim[1], 0))
+        record(s, &op, &op.x);
 }
 
 void mebi__norm_rope(mebi__stream *s, mebi__view x, int heads, mebi__view w, float eps,
@@ -120,7 +122,7 @@ void mebi__norm_rope(mebi__stream *s, mebi__view x, int heads, mebi__view w, flo
         is_view(s, op.kind, &sin, MEBI__F32, 2) && same_shape(s, op.kind, &cos, &sin) &&
         require(s, op.kind, cos.shape.dim[0] == x.shape.dim[0] && cos.shape.dim[1] == half,
                 "the table of angles has the wrong shape"))
-        record(s, &op);
+        record(s, &op, &op.x);
 }
 
 void mebi__attention(mebi__stream *s, mebi__view q, mebi__view k, mebi__view v, int heads,
@@ -135,19 +137,16 @@ void mebi__attention(mebi__stream *s, mebi__view q, mebi__view k, mebi__view v, 
                     k.shape.dim[1] == q.shape.dim[1] / heads * kv_heads,
                 "heads don't fit the widths") &&
         require(s, op.kind, !causal || q.shape.dim[0] == k.shape.dim[0],
-                "causal attention needs as many keys as queries") &&
-        no_overlap(s, op.kind, &o, &q, 0) && no_overlap(s, op.kind, &o, &k, 0) &&
-        no_overlap(s, op.kind, &o, &v, 0))
-        record(s, &op);
+                "causal attention needs as many keys as queries"))
+        record(s, &op, NULL);
 }
 
 void mebi__swiglu(mebi__stream *s, mebi__view a, mebi__view b, mebi__view y) {
     mebi__op op = {.kind = MEBI__OP_SWIGLU, .x = a, .a1 = b, .y = y};
     if (is_view(s, op.kind, &a, MEBI__F32, 2) && is_view(s, op.kind, &b, MEBI__F32, 2) &&
         is_view(s, op.kind, &y, MEBI__F32, 2) && same_shape(s, op.kind, &a, &b) &&
-        same_shape(s, op.kind, &a, &y) && no_overlap(s, op.kind, &y, &a, 1) &&
-        no_overlap(s, op.kind, &y, &b, 0))
-        record(s, &op);
+        same_shape(s, op.kind, &a, &y))
+        record(s, &op, &op.x);
 }
 
 void mebi__gated_residual(mebi__stream *s, mebi__view x, mebi__view y, mebi__view w, float eps,
@@ -156,29 +155,29 @@ void mebi__gated_residual(mebi__stream *s, mebi__view x, mebi__view y, mebi__vie
     mebi__op op = {.kind = MEBI__OP_GATED_RESIDUAL, .x = y, .w = w, .a1 = gate, .y = x, .eps = eps};
     if (is_view(s, op.kind, &x, MEBI__F32, 2) && is_view(s, op.kind, &y, MEBI__F32, 2) &&
         same_shape(s, op.kind, &x, &y) && is_vector(s, op.kind, &w, x.shape.dim[1], 0) &&
-        is_vector(s, op.kind, &gate, x.shape.dim[1], 1) && no_overlap(s, op.kind, &x, &y, 0))
-        record(s, &op);
+        is_vector(s, op.kind, &gate, x.shape.dim[1], 1))
+        record(s, &op, NULL);
 }
 
 void mebi__silu(mebi__stream *s, mebi__view x, mebi__view y) {
     mebi__op op = {.kind = MEBI__OP_SILU, .x = x, .y = y};
     if (is_view(s, op.kind, &x, MEBI__F32, -1) && is_view(s, op.kind, &y, MEBI__F32, -1) &&
-        same_shape(s, op.kind, &x, &y) && no_overlap(s, op.kind, &y, &x, 1))
-        record(s, &op);
+        same_shape(s, op.kind, &x, &y))
+        record(s, &op, &op.x);
 }
 
 void mebi__combine(mebi__stream *s, float alpha, mebi__view x, float beta, mebi__view y) {
     mebi__op op = {.kind = MEBI__OP_COMBINE, .x = x, .y = y, .alpha = alpha, .beta = beta};
     if (is_view(s, op.kind, &x, MEBI__F32, -1) && is_view(s, op.kind, &y, MEBI__F32, -1) &&
-        same_shape(s, op.kind, &x, &y) && no_overlap(s, op.kind, &y, &x, 0))
-        record(s, &op);
+        same_shape(s, op.kind, &x, &y))
+        record(s, &op, NULL);
 }
 
 void mebi__affine(mebi__stream *s, mebi__view x, float alpha, float beta, mebi__view y) {
     mebi__op op = {.kind = MEBI__OP_AFFINE, .x = x, .y = y, .alpha = alpha, .beta = beta};
     if (is_view(s, op.kind, &x, MEBI__F32, -1) && is_view(s, op.kind, &y, MEBI__F32, -1) &&
-        same_shape(s, op.kind, &x, &y) && no_overlap(s, op.kind, &y, &x, 1))
-        record(s, &op);
+        same_shape(s, op.kind, &x, &y))
+        record(s, &op, &op.x);
 }
 
 static int conv_fits(const mebi__conv_params *p, const mebi__view *x, const mebi__view *w,
@@ -203,9 +202,8 @@ void mebi__conv2d(mebi__stream *s, mebi__view x, mebi__view w, mebi__view b, meb
         is_view(s, op.kind, &y, MEBI__F32, 3) && is_vector(s, op.kind, &b, w.shape.dim[0], 0) &&
         require(s, op.kind, conv_fits(&params, &x, &w, &y), "shapes or parameters don't fit") &&
         (!residual.buffer || (is_view(s, op.kind, &residual, MEBI__F32, 3) &&
-                              same_shape(s, op.kind, &residual, &y))) &&
-        no_overlap(s, op.kind, &y, &x, 0) && no_overlap(s, op.kind, &y, &residual, 1))
-        record(s, &op);
+                              same_shape(s, op.kind, &residual, &y))))
+        record(s, &op, &op.a1);
 }
 
 void mebi__group_norm(mebi__stream *s, mebi__view x, mebi__view w, mebi__view b, int groups,
@@ -216,9 +214,8 @@ void mebi__group_norm(mebi__stream *s, mebi__view x, mebi__view w, mebi__view b,
         same_shape(s, op.kind, &x, &y) && is_vector(s, op.kind, &w, x.shape.dim[2], 0) &&
         is_vector(s, op.kind, &b, x.shape.dim[2], 0) &&
         require(s, op.kind, groups > 0 && x.shape.dim[2] % groups == 0,
-                "groups don't divide the channels") &&
-        no_overlap(s, op.kind, &y, &x, 1))
-        record(s, &op);
+                "groups don't divide the channels"))
+        record(s, &op, &op.x);
 }
 
 /* Every index the strides can reach is inside x, and y has as many elements as dims say. */
@@ -239,42 +236,40 @@ void mebi__permute(mebi__stream *s, mebi__view x, mebi__permute_params params, m
         if (params.dim[i] == 0) params.dim[i] = 1;
     mebi__op op = {.kind = MEBI__OP_PERMUTE, .x = x, .y = y, .permute = params};
     if (is_view(s, op.kind, &x, MEBI__F32, -1) && is_view(s, op.kind, &y, MEBI__F32, -1) &&
-        require(s, op.kind, permute_fits(&params, &x, &y), "strides don't fit the tensors") &&
-        no_overlap(s, op.kind, &y, &x, 0))
-        record(s, &op);
+        require(s, op.kind, permute_fits(&params, &x, &y), "strides don't fit the tensors"))
+        record(s, &op, NULL);
 }
 
 void mebi__copy(mebi__stream *s, mebi__view x, mebi__view y) {
     mebi__op op = {.kind = MEBI__OP_COPY, .x = x, .y = y};
     if (is_view(s, op.kind, &x, x.dtype, -1) && is_view(s, op.kind, &y, x.dtype, -1) &&
-        same_shape(s, op.kind, &x, &y) && no_overlap(s, op.kind, &y, &x, 0))
-        record(s, &op);
+        same_shape(s, op.kind, &x, &y))
+        record(s, &op, NULL);
 }
 
 void mebi__fill_rows(mebi__stream *s, mebi__view row, mebi__view y) {
     mebi__op op = {.kind = MEBI__OP_FILL_ROWS, .x = row, .y = y};
-    if (is_view(s, op.kind, &y, MEBI__F32, 2) && is_vector(s, op.kind, &row, y.shape.dim[1], 0) &&
-        no_overlap(s, op.kind, &y, &row, 0))
-        record(s, &op);
+    if (is_view(s, op.kind, &y, MEBI__F32, 2) && is_vector(s, op.kind, &row, y.shape.dim[1], 0))
+        record(s, &op, NULL);
 }
 
 void mebi__guide(mebi__stream *s, mebi__view pos, mebi__view neg, float scale, float cap) {
     mebi__op op = {.kind = MEBI__OP_GUIDE, .x = neg, .y = pos, .alpha = scale, .beta = cap};
     if (is_view(s, op.kind, &pos, MEBI__F32, -1) && is_view(s, op.kind, &neg, MEBI__F32, -1) &&
-        same_shape(s, op.kind, &pos, &neg) && no_overlap(s, op.kind, &pos, &neg, 0))
-        record(s, &op);
+        same_shape(s, op.kind, &pos, &neg))
+        record(s, &op, NULL);
 }
 
 void mebi__to_pixels(mebi__stream *s, mebi__view x, mebi__view y) {
     mebi__op op = {.kind = MEBI__OP_TO_PIXELS, .x = x, .y = y};
     if (is_view(s, op.kind, &x, MEBI__F32, -1) && is_view(s, op.kind, &y, MEBI__U8, -1) &&
-        same_shape(s, op.kind, &x, &y) && no_overlap(s, op.kind, &y, &x, 0))
-        record(s, &op);
+        same_shape(s, op.kind, &x, &y))
+        record(s, &op, NULL);
 }
 
 void mebi__check_finite(mebi__stream *s, mebi__view x, mebi__view flag) {
     mebi__op op = {.kind = MEBI__OP_CHECK_FINITE, .x = x, .y = flag};
     if (is_view(s, op.kind, &x, MEBI__F32, -1) && is_view(s, op.kind, &flag, MEBI__I32, 1) &&
         require(s, op.kind, flag.shape.dim[0] == 1, "the flag is one number"))
-        record(s, &op);
+        record(s, &op, NULL);
 }
