@@ -49,12 +49,26 @@ mebi_status mebi__stream_wait(mebi__stream *s) {
     return s->status;
 }
 
+/* A transfer's tensor exists and lies inside its buffer. */
+static int is_inside(mebi__stream *s, const mebi__view *v, const char *what) {
+    size_t bytes, end;
+    if (s->status != MEBI_OK) return 0;
+    if (!v->buffer)
+        s->status = mebi__fail(s->err, MEBI_INTERNAL, "%s: a tensor is missing.", what);
+    else if (!mebi__shape_bytes(&v->shape, v->dtype, &bytes) ||
+             __builtin_add_overflow(v->offset, bytes, &end) || end > v->buffer->bytes)
+        s->status = mebi__fail(s->err, MEBI_INTERNAL, "%s: a tensor reaches beyond its buffer.", what);
+    return s->status == MEBI_OK;
+}
+
 void mebi__upload(mebi__stream *s, mebi__view to, const void *from) {
-    if (s->status == MEBI_OK) s->status = s->device->table->upload(s->device, to, from, s->err);
+    if (is_inside(s, &to, "Upload"))
+        s->status = s->device->table->upload(s->device, to, from, s->err);
 }
 
 void mebi__download(mebi__stream *s, mebi__view from, void *to) {
-    if (s->status == MEBI_OK) s->status = s->device->table->download(s->device, from, to, s->err);
+    if (is_inside(s, &from, "Download"))
+        s->status = s->device->table->download(s->device, from, to, s->err);
 }
 
 void mebi__stage(mebi__stream *s, const char *stage, int index, mebi__view view) {
