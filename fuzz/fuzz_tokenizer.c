@@ -29,6 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     mebi_status status =
         mebi__load_tokenizer_json(&t, (mebi__text_file){"t.json", (const char *)data, bytes}, &err);
     require(status == err.status && (status == MEBI_OK || err.text[0]));
+    require_printable(err.text);
     if (status == MEBI_OK) encode_some(&t);
     mebi__tokenizer_release(&t);
     require(mebi__memory_held(MEBI__TAG_COUNT) == 0);

@@ -36,6 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     mebi_error err = {0};
     mebi_status status = mebi__load_vocab_merges(&t, vocab, merges, added, config, &err);
     require(status == err.status && (status == MEBI_OK || err.text[0]));
+    require_printable(err.text);
     if (status == MEBI_OK) {
         static const char text[] = "abaaaab 'll  12\n\n\u4e00e\u0301<think>word aa";
         int32_t ids[MEBI__PROMPT_TOKENS];

@@ -13,6 +13,11 @@ static inline void require(int condition) {
     if (!condition) abort();
 }
 
+/* Messages go to terminals. */
+static inline void require_printable(const char *text) {
+    for (; *text; text++) require((unsigned char)*text >= 0x20 && *text != 0x7f);
+}
+
 /* Bytes as vocabularies write them, then what the merges make. */
 static const char *const small_merges[][2] = {
     {"a", "a"},           {"aa", "aa"}, {"a", "b"},           {"ab", "a"},     {"b", "aa"},

@@ -9,11 +9,12 @@ out=build-reference
 if [ ! -f "$out/qwen3-strings.jsonl" ] || [ ! -f "$out/tokenizer-qwen3/merges.txt" ]; then
     if [ -z "${PYTHON:-}" ]; then
         PYTHON=$out/venv/bin/python
-        if [ ! -x "$PYTHON" ]; then
+        if ! "$PYTHON" -c 'import jinja2, transformers' 2>/dev/null; then
             python3 -m venv "$out/venv"
             # Only these of the requirements: torch is not needed to count tokens.
-            "$PYTHON" -m pip install --quiet \
-                $(grep -E '^(transformers|tokenizers|numpy|jinja2)==' tools/reference/requirements.txt)
+            grep -E '^(transformers|tokenizers|numpy|jinja2)==' tools/reference/requirements.txt \
+                >"$out/tokenizer-requirements.txt"
+            "$PYTHON" -m pip install --quiet -r "$out/tokenizer-requirements.txt"
         fi
     fi
     "$PYTHON" tools/reference/tokenizer_strings.py --out "$out"

@@ -3,6 +3,7 @@
  * way than this program does is refused, never approximated. */
 #include "text/load.h"
 #include "base/memory.h"
+#include "text/quote.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@ mebi_status mebi__load_json(mebi__text_file file, json_t **root, mebi_error *err
     if (!*root)
         return mebi__fail(err, MEBI_BAD_FILE,
                           "%s is not JSON as tokenizers have it: line %d, column %d: %s.",
-                          file.name, why.line, why.column, why.text);
+                          file.name, why.line, why.column, mebi__quote_string(why.text).text);
     if (json_is_object(*root)) return MEBI_OK;
     json_decref(*root);
     *root = NULL;
@@ -96,16 +97,16 @@ static mebi_status check_vocab(mebi__loading *l, const json_t *vocab, mebi_error
     json_object_foreach((json_t *)vocab, key, value) {
         int32_t id;
         if (!mebi__read_id(value, &id))
-            return mebi__fail(err, MEBI_BAD_FILE, "%s: the token \"%.80s\" has no id from 0 to %d.",
-                              l->name, key, MEBI__ID_LIMIT - 1);
+            return mebi__fail(err, MEBI_BAD_FILE, "%s: the token \"%s\" has no id from 0 to %d.",
+                              l->name, mebi__quote_string(key).text, MEBI__ID_LIMIT - 1);
         if (strlen(key) > MEBI__TOKEN_BYTES)
             return mebi__fail(err, MEBI_BAD_FILE,
                               "%s: the token with id %d has %zu bytes; at most %d are taken.",
                               l->name, id, strlen(key), MEBI__TOKEN_BYTES);
         if (!mebi__claim_id(l, id))
             return mebi__fail(err, MEBI_BAD_FILE,
-                              "%s: the token \"%.80s\" has id %d, which another token has too.",
-                              l->name, key, id);
+                              "%s: the token \"%s\" has id %d, which another token has too.",
+                              l->name, mebi__quote_string(key).text, id);
         if ((uint32_t)id >= l->to->bpe.ids) l->to->bpe.ids = (uint32_t)id + 1;
     }
     l->to->vocab = (int)l->to->bpe.ids;
@@ -125,8 +126,8 @@ static mebi_status token_id(mebi__loading *l, size_t index, const char *token, u
     int32_t found;
     if (!mebi__read_id(json_object_get(l->vocab, token), &found))
         return mebi__fail(err, MEBI_BAD_FILE,
-                          "%s: merge %zu needs the token \"%.80s\", which the vocabulary lacks.",
-                          l->name, index + 1, token);
+                          "%s: merge %zu needs the token \"%s\", which the vocabulary lacks.",
+                          l->name, index + 1, mebi__quote_string(token).text);
     *id = (uint32_t)found;
     return MEBI_OK;
 }
@@ -160,8 +161,8 @@ static mebi_status add_line(mebi__loading *l, rule_list *list, const char *line,
     size_t left = space ? (size_t)(space - line) : 0;
     if (!space || memchr(space + 1, ' ', bytes - left - 1))
         return mebi__fail(err, MEBI_BAD_FILE,
-                          "%s: merge %zu (\"%.*s\") is not two tokens with a space between.",
-                          l->name, list->count + 1, (int)(bytes < 80 ? bytes : 80), line);
+                          "%s: merge %zu (\"%s\") is not two tokens with a space between.", l->name,
+                          list->count + 1, mebi__quote(line, bytes).text);
     return add_rule(l, list, line, left, space + 1, bytes - left - 1, err);
 }
 
@@ -301,11 +302,11 @@ static int is_nothing(const json_t *value) {
 static mebi_status foreign(const mebi__loading *l, const char *what, const json_t *part,
                            mebi_error *err) {
     const char *type = json_string_value(json_object_get(part, "type"));
-    return mebi__fail(
-        err, MEBI_UNSUPPORTED,
-        "%s: %s%s%.40s%s is not that of Qwen's byte-level BPE; use the tokenizer that "
-        "the text encoder was published with.",
-        l->name, what, type ? " (" : "", type ? type : "", type ? ")" : "");
+    return mebi__fail(err, MEBI_UNSUPPORTED,
+                      "%s: %s%s%s%s is not that of Qwen's byte-level BPE; use the tokenizer that "
+                      "the text encoder was published with.",
+                      l->name, what, type ? " (" : "", mebi__quote_string(type ? type : "").text,
+                      type ? ")" : "");
 }
 
 /* Nothing, a part of this type, or a Sequence of such under key. */

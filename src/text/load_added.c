@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "text/load.h"
 #include "text/nfc.h"
+#include "text/quote.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,14 +20,13 @@ static mebi_status claim(mebi__loading *l, const char *content, int32_t id, mebi
     int32_t listed = -1;
     const json_t *known = json_object_get(l->vocab, content);
     if (known && mebi__read_id(known, &listed) && listed != id)
-        return mebi__fail(
-            err, MEBI_BAD_FILE,
-            "%s: the added token \"%.80s\" has id %d, but the vocabulary gives it %d.", l->name,
-            content, id, listed);
+        return mebi__fail(err, MEBI_BAD_FILE,
+                          "%s: the added token \"%s\" has id %d, but the vocabulary gives it %d.",
+                          l->name, mebi__quote_string(content).text, id, listed);
     if (!known && !mebi__claim_id(l, id))
         return mebi__fail(err, MEBI_BAD_FILE,
-                          "%s: the added token \"%.80s\" has id %d, which another token has too.",
-                          l->name, content, id);
+                          "%s: the added token \"%s\" has id %d, which another token has too.",
+                          l->name, mebi__quote_string(content).text, id);
     if (id >= l->to->vocab) l->to->vocab = id + 1;
     return MEBI_OK;
 }
@@ -49,9 +49,10 @@ static mebi_status add(mebi__loading *l, const json_t *content, const json_t *id
     const char *text = json_string_value(content);
     mebi__added_token token = {0};
     if (!text || !mebi__read_id(id, &token.id))
-        return mebi__fail(
-            err, MEBI_BAD_FILE, "%s: an added token%s%.80s%s has no text or no id from 0 to %d.",
-            l->name, text ? " \"" : "", text ? text : "", text ? "\"" : "", MEBI__ID_LIMIT - 1);
+        return mebi__fail(err, MEBI_BAD_FILE,
+                          "%s: an added token%s%s%s has no text or no id from 0 to %d.", l->name,
+                          text ? " \"" : "", mebi__quote_string(text ? text : "").text,
+                          text ? "\"" : "", MEBI__ID_LIMIT - 1);
     if (*text == 0 || strlen(text) > MEBI__ADDED_BYTES)
         return mebi__fail(err, MEBI_BAD_FILE,
                           "%s: the added token with id %d has %zu bytes; 1 to %d are taken.",
@@ -63,8 +64,8 @@ static mebi_status add(mebi__loading *l, const json_t *content, const json_t *id
     token.normalized = flag(flags, "normalized", !special);
     if ((special | token.left_strip | token.right_strip | token.single_word | token.normalized) < 0)
         return mebi__fail(err, MEBI_BAD_FILE,
-                          "%s: a flag of the added token \"%.80s\" is neither true nor false.",
-                          l->name, text);
+                          "%s: a flag of the added token \"%s\" is neither true nor false.",
+                          l->name, mebi__quote_string(text).text);
     MEBI_TRY(claim(l, text, token.id, err));
     MEBI_TRY(set_content(l, &token, text, err));
     mebi_status status =
@@ -96,8 +97,8 @@ mebi_status mebi__load_added_decoder(mebi__loading *l, const json_t *decoder, me
         long number = strtol(key, &end, 10);
         if (*key < '0' || *key > '9' || *end || number < 0 || number >= MEBI__ID_LIMIT)
             return mebi__fail(err, MEBI_BAD_FILE,
-                              "%s: added_tokens_decoder has the id \"%.40s\"; 0 to %d are taken.",
-                              l->name, key, MEBI__ID_LIMIT - 1);
+                              "%s: added_tokens_decoder has the id \"%s\"; 0 to %d are taken.",
+                              l->name, mebi__quote_string(key).text, MEBI__ID_LIMIT - 1);
         json_t *id = json_integer(number);
         if (!id) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for an added token.");
         mebi_status status = add(l, json_object_get(token, "content"), id, token, err);
@@ -131,8 +132,8 @@ mebi_status mebi__load_added_finish(mebi__loading *l, mebi_error *err) {
     const mebi__added_token *twice = mebi__added_sort(&l->to->raw);
     if (!twice) twice = mebi__added_sort(&l->to->normalized);
     if (twice)
-        return mebi__fail(err, MEBI_BAD_FILE, "%s: the added token \"%.80s\" is listed twice.",
-                          l->name, twice->content);
+        return mebi__fail(err, MEBI_BAD_FILE, "%s: the added token \"%s\" is listed twice.",
+                          l->name, mebi__quote(twice->content, twice->bytes).text);
     for (int i = 0; i < 2; i++)
         if (!mebi__added_lookup(&l->to->raw, needed[i]) &&
             !mebi__added_lookup(&l->to->normalized, needed[i]))

@@ -3,6 +3,7 @@
  * bounded, and nothing of PCRE2's own syntax (verbs, recursion, callouts) gets through. */
 #include "text/pattern.h"
 #include "base/memory.h"
+#include "text/quote.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -76,13 +77,12 @@ static mebi_status put_set(translation *t, const char *set, int negated, mebi_er
     return put(t, "]", 1, err);
 }
 
-static mebi_status refuse(const translation *t, int length, const char *why, mebi_error *err) {
-    int left = (int)(t->end - t->from);
-    return mebi__fail(
-        err, MEBI_UNSUPPORTED,
-        "%s: the pre-tokenizer's pattern holds `%.*s`, %s; use the tokenizer that the "
-        "text encoder was published with.",
-        t->name, length < left ? length : left, t->from, why);
+static mebi_status refuse(const translation *t, size_t length, const char *why, mebi_error *err) {
+    size_t left = (size_t)(t->end - t->from);
+    return mebi__fail(err, MEBI_UNSUPPORTED,
+                      "%s: the pre-tokenizer's pattern holds `%s`, %s; use the tokenizer that the "
+                      "text encoder was published with.",
+                      t->name, mebi__quote(t->from, length < left ? length : left).text, why);
 }
 
 /* \p{...}, \P{...} and \x{...}. */
