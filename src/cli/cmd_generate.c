@@ -10,6 +10,7 @@
 #include "cli/terminal.h"
 #include "mebi/mebi.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <signal.h>
@@ -176,12 +177,38 @@ static mebi_status make_request(const arguments *a, const mebi_engine *engine, m
 
 /* ---- output ---- */
 
+static mebi_status make_folder_of(const char *path, mebi_error *err) {
+    const char *slash = strrchr(path, '/');
+    if (!slash || slash == path) return MEBI_OK;
+    char *folder = mebi__copy_string(path, (size_t)(slash - path));
+    if (!folder) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for a path.");
+    mebi_status status = mebi__make_directories(folder, err);
+    mebi__free(folder);
+    return status;
+}
+
+/* Makes the output's folder and sees that files can be written there: before the work, so that no
+ * picture is lost for a reason that could have been known. */
+static mebi_status prepare_folder_of(const char *path, mebi_error *err) {
+    MEBI_TRY(make_folder_of(path, err));
+    const char *slash = strrchr(path, '/');
+    size_t length = !slash ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    char *folder = length ? mebi__copy_string(path, length) : mebi__copy_string(".", 1);
+    if (!folder) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for a path.");
+    mebi_status status = MEBI_OK;
+    if (access(folder, W_OK | X_OK) != 0)
+        status = mebi__fail(err, MEBI_IO, "The folder %s can't be written to: %s.", folder, strerror(errno));
+    mebi__free(folder);
+    return status;
+}
+
+
 static mebi_status choose_output(command *c, mebi_error *err) {
     char path[PATH_BYTES];
     const arguments *a = &c->args;
     if (!a->output) {
         naming_default(c->pattern, sizeof c->pattern);
-        return MEBI_OK;
+        return prepare_folder_of(c->pattern, err);
     }
     if (strlen(a->output) >= sizeof c->pattern)
         return mebi__fail(err, MEBI_BAD_ARGUMENT, "The output's name is longer than %d bytes.", PATH_BYTES);
@@ -191,22 +218,13 @@ static mebi_status choose_output(command *c, mebi_error *err) {
         return mebi__fail(err, MEBI_BAD_ARGUMENT,
                           "%d pictures can't all be called %s. Put %%i or %%seed into the name.",
                           (int)a->count, c->pattern);
+    MEBI_TRY(prepare_folder_of(path, err));
     if (naming_is_distinct(c->pattern, 2)) return MEBI_OK;
     if (mebi__is_file(path) || mebi__is_directory(path))
         return mebi__fail(err, MEBI_BAD_ARGUMENT,
                           "%s exists and is not overwritten. Take another name, or put %%seed into it.",
                           path);
     return MEBI_OK;
-}
-
-static mebi_status make_folder_of(const char *path, mebi_error *err) {
-    const char *slash = strrchr(path, '/');
-    if (!slash || slash == path) return MEBI_OK;
-    char *folder = mebi__copy_string(path, (size_t)(slash - path));
-    if (!folder) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for a path.");
-    mebi_status status = mebi__make_directories(folder, err);
-    mebi__free(folder);
-    return status;
 }
 
 /* Saves under the name wanted, or name_2, name_3, ... where that is taken; *path is what it got. */
@@ -226,6 +244,25 @@ static mebi_status save(const char *wanted, const mebi_image *image, const mebi_
     }
 }
 
+/* A finished picture whose place can't be written goes to the system's temporary folder. */
+static mebi_status save_or_rescue(const char *wanted, const mebi_image *image,
+                                  const mebi_png_text *texts, int count, char *path, size_t bytes,
+                                  mebi_error *err) {
+    mebi_error first = {0};
+    if (save(wanted, image, texts, count, path, bytes, &first) == MEBI_OK) return MEBI_OK;
+    const char *folder = getenv("TMPDIR"), *slash = strrchr(wanted, '/');
+    char elsewhere[PATH_BYTES];
+    int length = snprintf(elsewhere, sizeof elsewhere, "%s/%s", folder && *folder ? folder : "/tmp",
+                          slash ? slash + 1 : wanted);
+    if (length < (int)sizeof elsewhere &&
+        save(elsewhere, image, texts, count, path, bytes, NULL) == MEBI_OK) {
+        fprintf(stderr, "mebi: %s The picture was kept as %s instead.\n", first.text, path);
+        return MEBI_OK;
+    }
+    if (err && err->status == MEBI_OK) *err = first;
+    return first.status;
+}
+
 static mebi_status on_image(void *context, int index, int64_t seed, const mebi_image *image,
                             mebi_error *err) {
     command *c = context;
@@ -235,7 +272,8 @@ static mebi_status on_image(void *context, int index, int64_t seed, const mebi_i
     mebi_status status = parameters && json
                              ? naming_expand(c->pattern, seed, index + 1, wanted, sizeof wanted, err)
                              : mebi__fail(err, MEBI_NO_MEMORY, "No memory to describe a picture.");
-    if (status == MEBI_OK) status = save(wanted, image, texts, 2, path, sizeof path, err);
+    if (status == MEBI_OK)
+        status = save_or_rescue(wanted, image, texts, 2, path, sizeof path, err);
     free(parameters);
     free(json);
     if (status != MEBI_OK) return status;
@@ -293,9 +331,22 @@ static const char *default_model(void) {
     return mebi__is_directory("models/mini") ? "models/mini" : MEBI_DATADIR "/models/mini";
 }
 
+static mebi_status check_environment(mebi_error *err) {
+    static const char *const known[] = {"ref", "avx2", "avx512"};
+    const char *level = getenv("MEBI_CPU");
+    for (int i = 0; level && i < 3; i++)
+        if (strcmp(level, known[i]) == 0) return MEBI_OK;
+    if (!level || !*level) return MEBI_OK;
+    return mebi__fail(err, MEBI_BAD_ARGUMENT,
+                      "The environment variable MEBI_CPU is '%.40s'; it takes ref, avx2 or avx512, or "
+                      "is left unset.",
+                      level);
+}
+
 static mebi_status run(command *c, mebi_error *err) {
     arguments *a = &c->args;
     double began = mebi__now_seconds();
+    MEBI_TRY(check_environment(err));
     MEBI_TRY(read_prompts(c, err));
     MEBI_TRY(choose_output(c, err));
     int all_parts = a->diffusion_model && a->text_encoder && a->vae && a->tokenizer;
@@ -348,7 +399,7 @@ int cmd_generate(int argc, char **argv) {
         mebi__free(c.prompt);
         mebi__free(c.negative);
     }
-    if (fflush(stdout) != 0 && status == MEBI_OK)
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == MEBI_OK)
         status = mebi__fail(&err, MEBI_IO, "Standard output can't be written.");
     return status == MEBI_OK ? EXIT_OK : report_failure(status, &err);
 }
