@@ -85,7 +85,8 @@ static int is_white_space(int32_t c) {
            c == 0x205f || c == 0x3000;
 }
 
-/* \w of Unicode's regular expressions: Alphabetic, M, Nd, Pc, Join_Control. */
+/* \w of Unicode's regular expressions: Alphabetic, M, Nd, Pc, Join_Control, as of the Unicode
+ * version of utf8proc. No published tokenizer of these models asks for it. */
 static int is_word_character(int32_t c) {
     switch (utf8proc_category(c)) {
     case UTF8PROC_CATEGORY_LU:
