@@ -7,13 +7,15 @@
 enum {
     EXIT_OK = 0,
     EXIT_FAILED = 1,
-    EXIT_USAGE = 2,   /* bad arguments */
-    EXIT_TOO_BIG = 3, /* it does not fit into memory */
-    EXIT_CANCELLED = 130
+    EXIT_USAGE = 2,      /* bad arguments */
+    EXIT_TOO_BIG = 3,    /* it does not fit into memory */
+    EXIT_CANCELLED = 130 /* by SIGINT; 128 + the number by other signals */
 };
 
 int cmd_generate(int argc, char **argv);
 int cmd_info(int argc, char **argv);
+
+int exit_code(mebi_status status);
 
 /* Prints "mebi: text" to stderr and gives the exit code for the status. */
 int report_failure(mebi_status status, const mebi_error *err);

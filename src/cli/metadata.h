@@ -6,12 +6,12 @@
 
 typedef struct metadata {
     const mebi_request *request; /* its seed is not read */
-    const char *model;           /* a name for people */
+    const char *model;           /* a name for people; UTF-8, as the prompts are */
     const char *model_hash;
 } metadata;
 
-/* "parameters": the text that AUTOMATIC1111's WebUI writes and reads. NULL when out of memory; to be
- * freed with free(). */
+/* "parameters": the text that AUTOMATIC1111's WebUI writes and reads. NULL when out of memory; to
+ * be freed with free(). */
 char *metadata_parameters(const metadata *m, int64_t seed);
 
 /* "mebi": all of the request as JSON. The same ownership. */

@@ -11,7 +11,8 @@
 static mebi_status append(char *path, size_t bytes, size_t *used, const char *text, size_t length,
                           mebi_error *err) {
     if (*used + length >= bytes)
-        return mebi__fail(err, MEBI_BAD_ARGUMENT, "The output's name is longer than %zu bytes.", bytes);
+        return mebi__fail(err, MEBI_BAD_ARGUMENT, "The output's name is longer than %zu bytes.",
+                          bytes);
     memcpy(path + *used, text, length);
     *used += length;
     path[*used] = 0;
@@ -32,20 +33,28 @@ mebi_status naming_expand(const char *pattern, int64_t seed, int i, char *path, 
         else if (strncmp(p, "%i", 2) == 0) snprintf(number, sizeof number, "%d", i), p += 2;
         else if (strncmp(p, "%%", 2) == 0) snprintf(number, sizeof number, "%%"), p += 2;
         else
-            return mebi__fail(err, MEBI_BAD_ARGUMENT,
-                              "The output's name '%.100s' has a %% that is not %%seed, %%i or %%%%.",
-                              pattern);
+            return mebi__fail(
+                err, MEBI_BAD_ARGUMENT,
+                "The output's name '%.100s' has a %% that is not %%seed, %%i or %%%%.", pattern);
         MEBI_TRY(append(path, bytes, &used, number, strlen(number), err));
     }
-    if (used == 0 || path[used - 1] == '/')
+    if (used == 0)
         return mebi__fail(err, MEBI_BAD_ARGUMENT,
-                          "'%.100s' is a folder; the output needs a file name, such as %.100s%%seed.png.",
-                          pattern, pattern);
+                          "The output has an empty name. Give one, such as -o picture.png.");
+    if (path[used - 1] == '/')
+        return mebi__fail(
+            err, MEBI_BAD_ARGUMENT,
+            "'%.100s' is a folder; the output needs a file name, such as %.100s%%seed.png.",
+            pattern, pattern);
     return MEBI_OK;
 }
 
 int naming_is_distinct(const char *pattern, int count) {
-    return count == 1 || strstr(pattern, "%seed") || strstr(pattern, "%i");
+    for (const char *p = pattern; count > 1 && (p = strchr(p, '%')); p++) {
+        if (strncmp(p, "%seed", 5) == 0 || strncmp(p, "%i", 2) == 0) return 1;
+        if (p[1] == '%') p++;
+    }
+    return count == 1;
 }
 
 void naming_default(char *pattern, size_t bytes) {
@@ -61,6 +70,7 @@ mebi_status naming_variant(const char *path, int n, char *out, size_t bytes, meb
     if (!dot || (slash && dot < slash)) dot = path + strlen(path);
     int length = snprintf(out, bytes, "%.*s_%d%s", (int)(dot - path), path, n, dot);
     if (length < 0 || (size_t)length >= bytes)
-        return mebi__fail(err, MEBI_BAD_ARGUMENT, "The output's name is longer than %zu bytes.", bytes);
+        return mebi__fail(err, MEBI_BAD_ARGUMENT, "The output's name is longer than %zu bytes.",
+                          bytes);
     return MEBI_OK;
 }

@@ -4,8 +4,10 @@
 
 #include "mebi/status.h"
 
-#include <stdint.h>
 #include <stddef.h>
+#include <stdint.h>
+
+enum { PATH_BYTES = 4096 };
 
 /* The pattern with %seed, %i (1..count) and %% replaced, into path. Other uses of % are refused. */
 MEBI_MUST_USE mebi_status naming_expand(const char *pattern, int64_t seed, int i, char *path,

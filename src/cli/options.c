@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -42,9 +43,9 @@ static int distance(const char *a, const char *b) {
 static mebi_status unknown(const option *o, int count, const char *word, mebi_error *err) {
     char name[32];
     const char *best = NULL;
-    int least = 4;
     snprintf(name, sizeof name, "%.31s", word + strspn(word, "-"));
     name[strcspn(name, "=")] = 0;
+    int least = (int)(strlen(name) + 2) / 3 + 1; /* a third of the letters may be wrong */
     for (int i = 0; i < count; i++) {
         int d = distance(name, o[i].name);
         if (d < least) least = d, best = o[i].name;
@@ -69,8 +70,9 @@ static mebi_status read_integer(const option *o, const char *text, mebi_error *e
 static mebi_status read_number(const option *o, const char *text, mebi_error *err) {
     char *end;
     double n = strtod(text, &end);
-    if (!*text || isspace((unsigned char)*text) || *end || !isfinite(n) || n < o->minimum ||
-        n > o->maximum)
+    /* strtod also takes hexadecimal, "inf" and "nan". */
+    int plain = *text && text[strspn(text, "0123456789+-.eE")] == 0;
+    if (!plain || *end || !isfinite(n) || n < o->minimum || n > o->maximum)
         return mebi__fail(err, MEBI_BAD_ARGUMENT, "--%s takes a number from %g to %g, not '%.60s'.",
                           o->name, o->minimum, o->maximum, text);
     *(double *)o->value = n;
@@ -78,7 +80,7 @@ static mebi_status read_number(const option *o, const char *text, mebi_error *er
 }
 
 static mebi_status store(const option *o, const char *text, mebi_error *err) {
-    if (o->given) ++*o->given;
+    if (o->given) *o->given = 1;
     switch (o->kind) {
     case OPTION_FLAG: *(int *)o->value = 1; return MEBI_OK;
     case OPTION_TEXT: *(const char **)o->value = text; return MEBI_OK;
@@ -88,47 +90,75 @@ static mebi_status store(const option *o, const char *text, mebi_error *err) {
     return MEBI_OK;
 }
 
-/* One option word, and the next one if it is its argument; *i moves over what was used. */
-static mebi_status parse_word(const option *options, int count, int argc, char **argv, int *i,
+/* The option that a word names, and the argument that the word itself holds ("--size=512",
+ * "-W512"). */
+static const option *match(const option *options, int count, const char *word, const char **value) {
+    *value = NULL;
+    if (word[1] != '-') {
+        if (word[1] && word[2]) *value = word + 2;
+        return find_letter(options, count, word[1]);
+    }
+    size_t length = strcspn(word + 2, "=");
+    if (word[2 + length] == '=') *value = word + 3 + length;
+    return find_name(options, count, word + 2, length);
+}
+
+/* The argument in the next word. Not a known option: there the argument has been forgotten. */
+static mebi_status next_word(const option *options, int count, const option *o, const char *word,
+                             const char **value, mebi_error *err) {
+    const char *inside;
+    if (!word)
+        return mebi__fail(err, MEBI_BAD_ARGUMENT, "--%s needs an argument: %s.", o->name,
+                          o->argument);
+    int is_option =
+        word[0] == '-' && match(options, count, word, &inside) && (word[1] == '-' || !inside);
+    if (is_option)
+        return mebi__fail(
+            err, MEBI_BAD_ARGUMENT,
+            "--%s needs an argument (%s) and is followed by the option %.60s. If that is "
+            "the argument, write --%s=%.60s.",
+            o->name, o->argument, word, o->name, word);
+    *value = word;
+    return MEBI_OK;
+}
+
+/* One option word, and the next one if it is its argument; *i moves over what was used. seen has a
+ * bit for each option that had an argument already. */
+static mebi_status parse_word(const option *options, int count, char **argv, int *i, uint64_t *seen,
                               mebi_error *err) {
-    const char *word = argv[*i], *value = NULL;
-    const option *o;
-    if (word[1] == '-') {
-        size_t length = strcspn(word + 2, "=");
-        o = find_name(options, count, word + 2, length);
-        if (word[2 + length] == '=') value = word + 3 + length;
-    } else {
-        o = find_letter(options, count, word[1]);
-        if (word[2]) value = word + 2;
-    }
-    if (!o) return unknown(options, count, word, err);
+    const char *value;
+    const option *o = match(options, count, argv[*i], &value);
+    if (!o) return unknown(options, count, argv[*i], err);
     if (o->kind == OPTION_FLAG) {
-        if (value) return mebi__fail(err, MEBI_BAD_ARGUMENT, "--%s takes no argument.", o->name);
-        return store(o, NULL, err);
+        if (!value) return store(o, NULL, err);
+        return mebi__fail(err, MEBI_BAD_ARGUMENT, "--%s takes no argument, and has '%.60s'.",
+                          o->name, value);
     }
-    if (!value) {
-        if (*i + 1 >= argc)
-            return mebi__fail(err, MEBI_BAD_ARGUMENT, "--%s needs an argument: %s.", o->name,
-                              o->argument);
-        value = argv[++*i];
-    }
+    uint64_t bit = (uint64_t)1 << (o - options);
+    if (*seen & bit)
+        return mebi__fail(err, MEBI_BAD_ARGUMENT, "--%s is given twice. Give it once.", o->name);
+    *seen |= bit;
+    if (!value) MEBI_TRY(next_word(options, count, o, argv[++*i], &value, err));
     return store(o, value, err);
 }
 
 mebi_status options_parse(const option *options, int count, int argc, char **argv,
                           const char **rest, int limit, int *rest_count, mebi_error *err) {
     int only_rest = 0;
+    uint64_t seen = 0;
+    assert(count <= 64);
     *rest_count = 0;
     for (int i = 1; i < argc; i++) {
         if (!only_rest && strcmp(argv[i], "--") == 0) only_rest = 1;
         else if (only_rest || argv[i][0] != '-' || !argv[i][1]) {
             if (*rest_count == limit)
-                return mebi__fail(err, MEBI_BAD_ARGUMENT,
-                                  "'%.60s' is not understood here. A text of several words belongs "
-                                  "in quotation marks. See --help.",
-                                  argv[i]);
+                return mebi__fail(
+                    err, MEBI_BAD_ARGUMENT,
+                    "'%.60s' is one argument too many. A prompt comes after -p, a text "
+                    "of several words in quotation marks. See --help.",
+                    argv[i]);
             rest[(*rest_count)++] = argv[i];
-        } else MEBI_TRY(parse_word(options, count, argc, argv, &i, err));
+        } else MEBI_TRY(parse_word(options, count, argv, &i, &seen, err));
     }
     return MEBI_OK;
 }
@@ -141,10 +171,10 @@ void options_print(FILE *to, const option *options, int count) {
         if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
         snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->argument ? " " : "",
                  o->argument ? o->argument : "");
-        fprintf(to, "  %-30s ", left);
+        fprintf(to, "  %-27s ", left);
         for (const char *p = o->help; *p; p++) {
             fputc(*p, to);
-            if (*p == '\n') fprintf(to, "%*s", 33, "");
+            if (*p == '\n') fprintf(to, "%*s", 30, "");
         }
         fputc('\n', to);
     }

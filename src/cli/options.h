@@ -1,4 +1,5 @@
-/* Command-line options from one table a command: parsing, --help and error texts all come from it. */
+/* Command-line options from one table a command: parsing, --help and error texts all come from it.
+ */
 #ifndef MEBI_CLI_OPTIONS_H
 #define MEBI_CLI_OPTIONS_H
 
@@ -22,11 +23,12 @@ typedef struct option {
     const char *argument; /* what --help calls the argument; NULL for flags */
     const char *help;     /* '\n' breaks lines */
     double minimum, maximum;
-    int *given; /* counts how often the option was used; may be NULL */
+    int *given; /* set to 1 when the option is used; may be NULL */
 } option;
 
 /* Reads argv[1..] into the options' values. Arguments that are not options go to rest[0..limit)
- * and *rest_count. Errors name the option and what it takes; unknown ones name the nearest. */
+ * and *rest_count. Errors name the option and what it takes; unknown ones name the nearest. argv
+ * ends with NULL; at most 64 options; one with an argument may be given once. */
 MEBI_MUST_USE mebi_status options_parse(const option *options, int count, int argc, char **argv,
                                         const char **rest, int limit, int *rest_count,
                                         mebi_error *err);

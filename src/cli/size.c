@@ -30,10 +30,11 @@ mebi_status size_parse(const char *text, int native, int multiple, int *width, i
         b = digits(&p);
     }
     if (*p || a < 1 || b < 1 || (between == ':' && (a > 64 * b || b > 64 * a)))
-        return mebi__fail(err, MEBI_BAD_ARGUMENT,
-                          "'%.40s' is not a size. Write 1024x768, 1024 for a square, or a shape such as "
-                          "16:9.",
-                          text);
+        return mebi__fail(
+            err, MEBI_BAD_ARGUMENT,
+            "'%.40s' is not a size. Write 1024x768, 1024 for a square, or a shape such as "
+            "16:9.",
+            text);
     *width = between == ':' ? snap(native * sqrt((double)a / b), multiple) : a;
     *height = between == ':' ? snap(native * sqrt((double)b / a), multiple) : b;
     return MEBI_OK;

@@ -1,20 +1,31 @@
-/* Progress for people. */
+/* Progress for people. Must never fill a log: a line every few seconds at most, and each stage's
+ * first. */
 #include "cli/terminal.h"
 
+#include "base/os.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { BAR = 24 };
 
+/* Seconds between two bars, two lines. */
+static const double bar_pause = 0.1, line_pause = 2;
+
 terminal terminal_open(int quiet) {
-    return (terminal){.quiet = quiet, .is_terminal = isatty(STDERR_FILENO)};
+    const char *kind = getenv("TERM");
+    int dumb = !kind || strcmp(kind, "dumb") == 0;
+    return (terminal){.quiet = quiet, .is_terminal = !dumb && isatty(STDERR_FILENO)};
 }
 
 char *seconds_text(double s, char *text, size_t bytes) {
     if (s < 9.95) snprintf(text, bytes, "%.1f s", s);
     else if (s < 119.5) snprintf(text, bytes, "%.0f s", s);
-    else if (s < 7199.5) snprintf(text, bytes, "%d min %d s", (int)(s + 0.5) / 60, (int)(s + 0.5) % 60);
+    else if (s < 7199.5)
+        snprintf(text, bytes, "%d min %d s", (int)(s + 0.5) / 60, (int)(s + 0.5) % 60);
     else snprintf(text, bytes, "%d h %d min", (int)(s + 30) / 3600, (int)(s + 30) % 3600 / 60);
     return text;
 }
@@ -25,50 +36,77 @@ char *bytes_text(double b, char *text, size_t size) {
     return text;
 }
 
-/* "picture 2 of 4, step 3 of 8" */
+/* "picture 2 of 4, step 3 of 8": the step under way */
 static void describe(const mebi_progress *p, char *text, size_t bytes) {
+    static const char *const words[MEBI_STAGE_COUNT] = {[MEBI_STAGE_LOAD] = "loading the model",
+                                                        [MEBI_STAGE_ENCODE] = "encoding the prompt",
+                                                        [MEBI_STAGE_DECODE] = "decoding",
+                                                        [MEBI_STAGE_SAVE] = "saving"};
     char picture[48] = "";
-    if (p->count > 1 && p->image) snprintf(picture, sizeof picture, "picture %d of %d, ", p->image, p->count);
+    if (p->count > 1 && p->image)
+        snprintf(picture, sizeof picture, "picture %d of %d, ", p->image, p->count);
     if (p->stage == MEBI_STAGE_STEP)
-        snprintf(text, bytes, "%sstep %d of %d", picture, p->step, p->steps);
-    else snprintf(text, bytes, "%s%s", picture, mebi_stage_name(p->stage));
+        snprintf(text, bytes, "%sstep %d of %d", picture,
+                 p->step < p->steps ? p->step + 1 : p->steps, p->steps);
+    else snprintf(text, bytes, "%s%s", picture, words[p->stage]);
+}
+
+static void describe_left(const mebi_progress *p, const char *before, char *text, size_t bytes) {
+    char seconds[24];
+    text[0] = 0;
+    if (p->seconds_left >= 0 && p->stage != MEBI_STAGE_SAVE)
+        snprintf(text, bytes, ", %s%s left", before,
+                 seconds_text(p->seconds_left, seconds, sizeof seconds));
+}
+
+/* Columns that a bar may use: one less than there are, or the cursor would go to the next line. */
+static int columns(void) {
+    struct winsize size;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < 2) return 79;
+    return size.ws_col - 1;
 }
 
 static void draw_bar(terminal *t, const mebi_progress *p) {
-    char what[96], left[40] = "", bar[BAR + 1];
-    int filled = (int)(p->fraction * BAR + 0.5);
+    char what[96], left[40], bar[BAR + 1], line[256];
+    int filled = (int)(p->fraction * BAR + 0.5), room = columns();
     describe(p, what, sizeof what);
+    describe_left(p, "", left, sizeof left);
     memset(bar, '.', BAR);
     memset(bar, '#', (size_t)(filled < BAR ? filled : BAR));
     bar[BAR] = 0;
-    char seconds[24];
-    if (p->seconds_left >= 0)
-        snprintf(left, sizeof left, ", %s left", seconds_text(p->seconds_left, seconds, sizeof seconds));
-    fprintf(stderr, "\r\033[K[%s] %3.0f %%  %s%s", bar, p->fraction * 100, what, left);
+    int length =
+        snprintf(line, sizeof line, "[%s] %3.0f %%  %s%s", bar, p->fraction * 100, what, left);
+    if (length > room) snprintf(line, sizeof line, "%3.0f %%  %s%s", p->fraction * 100, what, left);
+    fprintf(stderr, "\r\033[K%.*s", room, line);
     fflush(stderr);
     t->shown = 1;
-    t->shown_at = p->seconds;
 }
 
 static void print_line(const mebi_progress *p) {
-    char what[96], left[48] = "", spent[24], seconds[24];
+    char what[96], left[48], spent[24];
     describe(p, what, sizeof what);
-    if (p->seconds_left >= 0 && p->stage != MEBI_STAGE_SAVE)
-        snprintf(left, sizeof left, ", about %s left", seconds_text(p->seconds_left, seconds, sizeof seconds));
+    describe_left(p, "about ", left, sizeof left);
     fprintf(stderr, "%s (%s%s)\n", what, seconds_text(p->seconds, spent, sizeof spent), left);
 }
 
 void terminal_progress(void *context, const mebi_progress *p) {
     terminal *t = context;
     if (t->quiet) return;
+    double now = mebi__now_seconds(), since = now - t->told_at;
+    int first = !(t->told & 1u << p->stage);
     int fresh = !t->any || p->stage != t->stage || p->step != t->step || p->image != t->image;
-    if (!t->is_terminal) {
-        if (fresh && p->stage != MEBI_STAGE_LOAD) print_line(p);
-    } else if (fresh || p->seconds - t->shown_at > 0.1 || p->seconds < t->shown_at) draw_bar(t, p);
+    int told = t->is_terminal
+                   ? fresh || since > bar_pause
+                   : p->stage != MEBI_STAGE_SAVE && (first || (fresh && since > line_pause));
     t->any = 1;
     t->stage = p->stage;
     t->step = p->step;
     t->image = p->image;
+    if (!told) return;
+    if (t->is_terminal) draw_bar(t, p);
+    else print_line(p);
+    t->told |= 1u << p->stage;
+    t->told_at = now;
 }
 
 void terminal_clear(terminal *t) {

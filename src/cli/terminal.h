@@ -6,9 +6,10 @@
 
 typedef struct terminal {
     int quiet, is_terminal;
-    double shown_at;     /* seconds into the job, of the last bar */
-    int shown;           /* a bar is on the line */
-    mebi_stage stage;    /* last told, with its step and image */
+    double told_at;   /* mebi__now_seconds() of the last bar or line */
+    int shown;        /* a bar is on the line */
+    unsigned told;    /* stages that have had a line, a bit each */
+    mebi_stage stage; /* last told, with its step and image */
     int step, image, any;
 } terminal;
 
