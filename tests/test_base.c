@@ -36,7 +36,8 @@ static void first_error_wins(void **state) {
     assert_int_equal(mebi__fail(NULL, MEBI_NUMERIC, "nobody listens"), MEBI_NUMERIC);
 }
 
-/* A text of one repeated character after `lead` ASCII letters is cut, and only between characters. */
+/* A text of one repeated character after `lead` ASCII letters is cut, and only between characters.
+ */
 static void check_cut(int lead, const char *character) {
     char text[3000] = "";
     size_t one = strlen(character);
@@ -85,8 +86,8 @@ static void every_status_has_a_text(void **state) {
 
 static void blocks_are_zeroed_aligned_and_counted(void **state) {
     (void)state;
-    static const size_t sizes[] = {1, 63, 64, 65, 4095, (1 << 20) - 65, (1 << 20) - 64, 1 << 20,
-                                   (5 << 20) + 3};
+    static const size_t sizes[] = {
+        1, 63, 64, 65, 4095, (1 << 20) - 65, (1 << 20) - 64, 1 << 20, (5 << 20) + 3};
     for (int tag = 0; tag < MEBI__TAG_COUNT; tag++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             size_t before = mebi__memory_held((mebi__tag)tag), bytes = sizes[i];
@@ -94,7 +95,9 @@ static void blocks_are_zeroed_aligned_and_counted(void **state) {
             unsigned char *block = mebi__alloc((mebi__tag)tag, bytes);
             assert_non_null(block);
             assert_int_equal((uintptr_t)block % 64, 0);
-            for (size_t k = 0; k < bytes; k++) assert_int_equal(block[k], 0);
+            unsigned char any = 0;
+            for (size_t k = 0; k < bytes; k++) any |= block[k];
+            assert_int_equal(any, 0);
             memset(block, 0xa5, bytes);
             size_t more = mebi__memory_held((mebi__tag)tag) - before;
             assert_true(more >= bytes && more < bytes + 2 * 4096);
@@ -225,10 +228,12 @@ static size_t rounded(size_t bytes) {
 static void mark(unsigned char *map, taken t, unsigned char from, unsigned char to) {
     assert_int_equal(t.offset % MEBI__ARENA_ALIGN, 0);
     assert_true(t.offset + t.bytes <= (size_t)UNITS * 64);
+    int wrong = 0;
     for (size_t u = t.offset / 64; u < (t.offset + rounded(t.bytes)) / 64; u++) {
-        assert_int_equal(map[u], from);
+        wrong += map[u] != from;
         map[u] = to;
     }
+    assert_int_equal(wrong, 0);
 }
 
 /* Could `bytes` lie anywhere? */
@@ -369,12 +374,12 @@ static void one_task(void *context, int task, int thread) {
     round_of_work *r = context;
     if (!r->alive || task < 0 || task >= r->count || thread < 0 || thread >= r->threads) r->wrong++;
     else r->done[task]++;
-    if (task % 7 == 0) sched_yield();
+    if (r->count % 16 == 5 && task % 31 == 0) sched_yield();
 }
 
 static void every_task_runs_once(void **state) {
     (void)state;
-    int rounds = getenv("MEBI_TEST_SHORT") ? 20 : 400;
+    int rounds = getenv("MEBI_TEST_SHORT") ? 20 : 150;
     for (int threads = 1; threads <= 8; threads++) {
         mebi__pool *pool;
         mebi_error err = {0};
@@ -388,7 +393,9 @@ static void every_task_runs_once(void **state) {
             r->threads = threads;
             r->count = i % 13 == 0 ? i % 2 : i * 7 % 300;
             mebi__pool_run(pool, r->count, one_task, r);
-            for (int k = 0; k < 300; k++) assert_int_equal(r->done[k], k < r->count);
+            int undone = 0;
+            for (int k = 0; k < 300; k++) undone += r->done[k] != (k < r->count);
+            assert_int_equal(undone, 0);
             assert_int_equal(r->wrong, 0);
             r->alive = 0;
             free(r);
@@ -414,7 +421,7 @@ static void threads_run_at_once(void **state) {
     mebi__pool *pool;
     mebi_error err = {0};
     assert_mebi_ok(mebi__pool_create(3, &pool, &err), &err);
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < 10; i++) {
         _Atomic int here = 0;
         mebi__pool_run(pool, 3, wait_for_others, &here);
         assert_int_equal(here, 3);
@@ -498,13 +505,15 @@ static void noise_is_normal(void **state) {
     for (int kernel = 0; kernel < 2; kernel++) {
         mebi__rng rng;
         double sum = 0, squares = 0;
+        int wild = 0;
         mebi__rng_seed(&rng, 99);
         mebi__rng_normal(&rng, (mebi__rng_kernel)kernel, v, COUNT);
         for (int i = 0; i < COUNT; i++) {
-            assert_true(isfinite(v[i]) && fabsf(v[i]) < 7);
+            wild += !(fabsf(v[i]) < 7);
             sum += (double)v[i];
             squares += (double)v[i] * (double)v[i];
         }
+        assert_int_equal(wild, 0);
         assert_true(fabs(sum / COUNT) < 0.01);
         assert_true(fabs(squares / COUNT - 1) < 0.01);
     }
@@ -624,22 +633,26 @@ static void written_files_are_whole_and_never_replaced(void **state) {
     assert_int_equal(symlink("/nowhere/at all", dangling.text), 0);
     assert_int_equal(mebi__write_file(dangling.text, "x", 1, &exists, NULL), MEBI_IO);
     assert_int_equal(exists, 1);
-    assert_int_equal(mebi__write_file(path_of("%s/no/folder", folder.text).text, "x", 1, &exists, NULL),
-                     MEBI_IO);
+    assert_int_equal(
+        mebi__write_file(path_of("%s/no/folder", folder.text).text, "x", 1, &exists, NULL),
+        MEBI_IO);
     assert_int_equal(exists, 0);
     char long_name[300];
     memset(long_name, 'n', sizeof long_name - 1);
     long_name[sizeof long_name - 1] = 0;
-    assert_int_equal(mebi__write_file(path_of("%s/%s", folder.text, long_name).text, "x", 1, NULL, NULL),
-                     MEBI_IO);
-    assert_mebi_ok(mebi__write_file(path_of("%s/empty", folder.text).text, NULL, 0, NULL, &err), &err);
+    assert_int_equal(
+        mebi__write_file(path_of("%s/%s", folder.text, long_name).text, "x", 1, NULL, NULL),
+        MEBI_IO);
+    assert_mebi_ok(mebi__write_file(path_of("%s/empty", folder.text).text, NULL, 0, NULL, &err),
+                   &err);
     assert_int_equal(files_in(folder.text), 3);
     remove_path(folder.text);
 }
 
 /* Runs write_file in a child under a condition that would hurt the test program; returns its
  * status. */
-static mebi_status write_in_child(const char *path, size_t bytes, size_t file_limit, int unprivileged) {
+static mebi_status write_in_child(const char *path, size_t bytes, size_t file_limit,
+                                  int unprivileged) {
     fflush(NULL);
     pid_t child = fork();
     assert_true(child >= 0);
@@ -703,7 +716,8 @@ static void figures_of_the_system_are_sane(void **state) {
     assert_true(cores >= 1 && cores <= online);
     size_t resident = mebi__rss_bytes(), peak = mebi__rss_peak_bytes();
     assert_true(resident > 1 << 20 && peak >= resident / 2);
-    assert_true(mebi__rss_anonymous_bytes() > 0 && mebi__rss_anonymous_bytes() <= mebi__rss_peak_bytes());
+    assert_true(mebi__rss_anonymous_bytes() > 0 &&
+                mebi__rss_anonymous_bytes() <= mebi__rss_peak_bytes());
     size_t physical = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
     size_t free_bytes = mebi__memory_available();
     assert_true(free_bytes > 16 << 20 && free_bytes <= physical);

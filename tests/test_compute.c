@@ -32,8 +32,11 @@ static int count_questions(void *context) {
 static void begin(bench *b) {
     b->err = (mebi_error){0};
     b->asked = 0;
-    b->s = (mebi__stream){.device = b->dry, .memory = &b->memory, .err = &b->err,
-                          .cancelled = count_questions, .cancel_context = b};
+    b->s = (mebi__stream){.device = b->dry,
+                          .memory = &b->memory,
+                          .err = &b->err,
+                          .cancelled = count_questions,
+                          .cancel_context = b};
     mebi__arena_init(&b->s.arena, BUFFER);
     mebi__dry_reset(b->dry);
 }
@@ -80,7 +83,9 @@ static void call(mebi__stream *s, mebi__op_kind kind, const args *a) {
     case MEBI__OP_COMBINE: mebi__combine(s, 2, v[1], 1, v[0]); break;
     case MEBI__OP_AFFINE: mebi__affine(s, v[1], 2, 1, v[0]); break;
     case MEBI__OP_CONV2D: mebi__conv2d(s, v[1], v[2], v[3], v[4], a->conv, v[0]); break;
-    case MEBI__OP_GROUP_NORM: mebi__group_norm(s, v[1], v[2], v[3], a->heads, 1e-6f, 1, v[0]); break;
+    case MEBI__OP_GROUP_NORM:
+        mebi__group_norm(s, v[1], v[2], v[3], a->heads, 1e-6f, 1, v[0]);
+        break;
     case MEBI__OP_PERMUTE: mebi__permute(s, v[1], a->permute, v[0]); break;
     case MEBI__OP_COPY: mebi__copy(s, v[1], v[0]); break;
     case MEBI__OP_FILL_ROWS: mebi__fill_rows(s, v[1], v[0]); break;
@@ -115,59 +120,135 @@ typedef struct spec {
 
 #define F MEBI__F32
 static const spec specs[] = {
-    {MEBI__OP_LINEAR, 4, 0, 0, 0,
+    {MEBI__OP_LINEAR,
+     4,
+     0,
+     0,
+     0,
      {{F, 2, {3, 7}, 0}, {F, 2, {3, 5}, 0}, {F, 2, {7, 5}, WEIGHT}, {F, 1, {7}, OPTIONAL}},
-     2 * 3 * 7 * 5, 4 * (21 + 15 + 35 + 7)},
-    {MEBI__OP_EMBED, 3, 0, 0, 0,
+     2 * 3 * 7 * 5,
+     4 * (21 + 15 + 35 + 7)},
+    {MEBI__OP_EMBED,
+     3,
+     0,
+     0,
+     0,
      {{F, 2, {3, 5}, 0}, {MEBI__I32, 1, {3}, 0}, {F, 2, {9, 5}, WEIGHT | FREE_0}},
-     0, 4 * (3 + 15 + 15)},
-    {MEBI__OP_RMS_NORM, 4, 0, 0, 0,
+     0,
+     4 * (3 + 15 + 15)},
+    {MEBI__OP_RMS_NORM,
+     4,
+     0,
+     0,
+     0,
      {{F, 2, {3, 8}, 0}, {F, 2, {3, 8}, MAY_BE_Y}, {F, 1, {8}, 0}, {F, 1, {8}, OPTIONAL}},
-     8 * 24, 4 * (24 + 24 + 8 + 8)},
-    {MEBI__OP_LAYER_NORM, 3, 0, 0, 0,
+     8 * 24,
+     4 * (24 + 24 + 8 + 8)},
+    {MEBI__OP_LAYER_NORM,
+     3,
+     0,
+     0,
+     0,
      {{F, 2, {3, 8}, 0}, {F, 2, {3, 8}, MAY_BE_Y}, {F, 1, {8}, 0}},
-     8 * 24, 4 * (24 + 24 + 8)},
-    {MEBI__OP_NORM_ROPE, 4, 2, 0, 0,
+     8 * 24,
+     4 * (24 + 24 + 8)},
+    {MEBI__OP_NORM_ROPE,
+     4,
+     2,
+     0,
+     0,
      {{F, 2, {3, 8}, 0}, {F, 1, {4}, 0}, {F, 2, {3, 2}, 0}, {F, 2, {3, 2}, 0}},
-     8 * 24, 4 * (24 + 24 + 4 + 6 + 6)},
-    {MEBI__OP_ATTENTION, 4, 4, 2, 0,
+     8 * 24,
+     4 * (24 + 24 + 4 + 6 + 6)},
+    {MEBI__OP_ATTENTION,
+     4,
+     4,
+     2,
+     0,
      {{F, 2, {4, 24}, 0}, {F, 2, {4, 24}, 0}, {F, 2, {7, 12}, 0}, {F, 2, {7, 12}, 0}},
-     4 * 4 * 7 * 24, 4 * (96 + 96 + 84 + 84)},
-    {MEBI__OP_ATTENTION, 4, 4, 2, 1,
+     4 * 4 * 7 * 24,
+     4 * (96 + 96 + 84 + 84)},
+    {MEBI__OP_ATTENTION,
+     4,
+     4,
+     2,
+     1,
      {{F, 2, {5, 24}, 0}, {F, 2, {5, 24}, 0}, {F, 2, {5, 12}, 0}, {F, 2, {5, 12}, 0}},
-     4 * (1 + 2 + 3 + 4 + 5) * 24, 4 * (120 + 120 + 60 + 60)},
-    {MEBI__OP_SWIGLU, 3, 0, 0, 0,
+     4 * (1 + 2 + 3 + 4 + 5) * 24,
+     4 * (120 + 120 + 60 + 60)},
+    {MEBI__OP_SWIGLU,
+     3,
+     0,
+     0,
+     0,
      {{F, 2, {3, 8}, 0}, {F, 2, {3, 8}, MAY_BE_Y}, {F, 2, {3, 8}, 0}},
-     10 * 24, 4 * 3 * 24},
-    {MEBI__OP_GATED_RESIDUAL, 4, 0, 0, 0,
+     10 * 24,
+     4 * 3 * 24},
+    {MEBI__OP_GATED_RESIDUAL,
+     4,
+     0,
+     0,
+     0,
      {{F, 2, {3, 8}, 0}, {F, 2, {3, 8}, 0}, {F, 1, {8}, 0}, {F, 1, {8}, OPTIONAL}},
-     8 * 24, 4 * (24 + 24 + 8 + 8)},
+     8 * 24,
+     4 * (24 + 24 + 8 + 8)},
     {MEBI__OP_SILU, 2, 0, 0, 0, {{F, 3, {2, 3, 4}, 0}, {F, 3, {2, 3, 4}, MAY_BE_Y}}, 240, 192},
     {MEBI__OP_COMBINE, 2, 0, 0, 0, {{F, 3, {2, 3, 4}, 0}, {F, 3, {2, 3, 4}, 0}}, 72, 192},
     {MEBI__OP_AFFINE, 2, 0, 0, 0, {{F, 1, {24}, 0}, {F, 1, {24}, MAY_BE_Y}}, 72, 192},
-    {MEBI__OP_CONV2D, 5, 0, 0, 0,
-     {{F, 3, {4, 6, 5}, 0}, {F, 3, {4, 6, 2}, 0}, {F, 4, {5, 3, 3, 2}, WEIGHT}, {F, 1, {5}, 0},
+    {MEBI__OP_CONV2D,
+     5,
+     0,
+     0,
+     0,
+     {{F, 3, {4, 6, 5}, 0},
+      {F, 3, {4, 6, 2}, 0},
+      {F, 4, {5, 3, 3, 2}, WEIGHT},
+      {F, 1, {5}, 0},
       {F, 3, {4, 6, 5}, OPTIONAL | MAY_BE_Y}},
-     2 * 4 * 6 * 5 * 3 * 3 * 2, 4 * (120 + 48 + 90 + 5 + 120)},
-    {MEBI__OP_GROUP_NORM, 4, 3, 0, 0,
+     2 * 4 * 6 * 5 * 3 * 3 * 2,
+     4 * (120 + 48 + 90 + 5 + 120)},
+    {MEBI__OP_GROUP_NORM,
+     4,
+     3,
+     0,
+     0,
      {{F, 3, {2, 3, 6}, 0}, {F, 3, {2, 3, 6}, MAY_BE_Y}, {F, 1, {6}, 0}, {F, 1, {6}, 0}},
-     8 * 36, 4 * (36 + 36 + 6 + 6)},
-    {MEBI__OP_PERMUTE, 2, 0, 0, 0, {{F, 2, {4, 3}, ANY_RANK}, {F, 2, {3, 4}, ANY_RANK | FREE_ALL}}, 0, 96},
+     8 * 36,
+     4 * (36 + 36 + 6 + 6)},
+    {MEBI__OP_PERMUTE,
+     2,
+     0,
+     0,
+     0,
+     {{F, 2, {4, 3}, ANY_RANK}, {F, 2, {3, 4}, ANY_RANK | FREE_ALL}},
+     0,
+     96},
     {MEBI__OP_COPY, 2, 0, 0, 0, {{F, 2, {4, 3}, 0}, {F, 2, {4, 3}, 0}}, 0, 96},
     {MEBI__OP_COPY, 2, 0, 0, 0, {{MEBI__BF16, 2, {4, 3}, 0}, {MEBI__BF16, 2, {4, 3}, 0}}, 0, 48},
     {MEBI__OP_FILL_ROWS, 2, 0, 0, 0, {{F, 2, {4, 3}, FREE_0}, {F, 1, {3}, 0}}, 0, 60},
     {MEBI__OP_GUIDE, 2, 0, 0, 0, {{F, 3, {2, 3, 4}, 0}, {F, 3, {2, 3, 4}, 0}}, 72, 192},
     {MEBI__OP_TO_PIXELS, 2, 0, 0, 0, {{MEBI__U8, 3, {2, 3, 4}, 0}, {F, 3, {2, 3, 4}, 0}}, 72, 120},
-    {MEBI__OP_CHECK_FINITE, 2, 0, 0, 0, {{MEBI__I32, 1, {1}, 0}, {F, 2, {3, 4}, ANY_RANK | FREE_ALL}}, 12, 52},
+    {MEBI__OP_CHECK_FINITE,
+     2,
+     0,
+     0,
+     0,
+     {{MEBI__I32, 1, {1}, 0}, {F, 2, {3, 4}, ANY_RANK | FREE_ALL}},
+     12,
+     52},
 };
 #undef F
 enum { SPECS = sizeof specs / sizeof *specs };
 
 static args good_args(bench *b, const spec *p) {
-    args a = {.heads = p->heads, .kv_heads = p->kv_heads, .causal = p->causal,
-              .conv = {1, 1, 1, 1, 1, 1}, .permute = {{4, 3}, {1, 4}}};
+    args a = {.heads = p->heads,
+              .kv_heads = p->kv_heads,
+              .causal = p->causal,
+              .conv = {1, 1, 1, 1, 1, 1},
+              .permute = {{4, 3}, {1, 4}}};
     for (int i = 0; i < p->views; i++) {
-        a.v[i] = (mebi__view){&b->memory, PLACE * ((size_t)i + 1), p->view[i].dtype, {p->view[i].rank, {0}}};
+        a.v[i] = (mebi__view){
+            &b->memory, PLACE * ((size_t)i + 1), p->view[i].dtype, {p->view[i].rank, {0}}};
         for (int d = 0; d < p->view[i].rank; d++) a.v[i].shape.dim[d] = p->view[i].dim[d];
     }
     return a;
@@ -257,7 +338,8 @@ static void a_wrong_rank_is_refused(void **state) {
                 if (more > 0) shape->dim[shape->rank] = 1;
                 else shape->dim[shape->rank - 2] *= shape->dim[shape->rank - 1];
                 shape->rank += more;
-                if (specs[i].view[v].is & ANY_RANK) expect_accepted(b, &specs[i], &a, "of another rank");
+                if (specs[i].view[v].is & ANY_RANK)
+                    expect_accepted(b, &specs[i], &a, "of another rank");
                 else expect_refused(b, &specs[i], &a, v, ""); /* rank, or shapes that differ */
             }
     mebi__device_destroy(&b->dry);
@@ -360,14 +442,22 @@ static void wrong_heads_are_refused(void **state) {
         int heads, kv_heads;
         const char *reason;
     } cases[] = {
-        {MEBI__OP_NORM_ROPE, 0, 0, "even parts"},     {MEBI__OP_NORM_ROPE, -2, 0, "even parts"},
-        {MEBI__OP_NORM_ROPE, 3, 0, "even parts"},     {MEBI__OP_NORM_ROPE, 8, 0, "even parts"},
-        {MEBI__OP_NORM_ROPE, 4, 0, "wrong length"},   {MEBI__OP_ATTENTION, 0, 2, "heads don't fit"},
-        {MEBI__OP_ATTENTION, 4, 0, "heads don't fit"}, {MEBI__OP_ATTENTION, -4, -2, "heads don't fit"},
-        {MEBI__OP_ATTENTION, 4, 3, "heads don't fit"}, {MEBI__OP_ATTENTION, 4, 4, "heads don't fit"},
-        {MEBI__OP_ATTENTION, 5, 5, "heads don't fit"}, {MEBI__OP_ATTENTION, 2, 4, "heads don't fit"},
-        {MEBI__OP_GROUP_NORM, 0, 0, "groups don't"},  {MEBI__OP_GROUP_NORM, -3, 0, "groups don't"},
-        {MEBI__OP_GROUP_NORM, 4, 0, "groups don't"},  {MEBI__OP_GROUP_NORM, 12, 0, "groups don't"},
+        {MEBI__OP_NORM_ROPE, 0, 0, "even parts"},
+        {MEBI__OP_NORM_ROPE, -2, 0, "even parts"},
+        {MEBI__OP_NORM_ROPE, 3, 0, "even parts"},
+        {MEBI__OP_NORM_ROPE, 8, 0, "even parts"},
+        {MEBI__OP_NORM_ROPE, 4, 0, "wrong length"},
+        {MEBI__OP_ATTENTION, 0, 2, "heads don't fit"},
+        {MEBI__OP_ATTENTION, 4, 0, "heads don't fit"},
+        {MEBI__OP_ATTENTION, -4, -2, "heads don't fit"},
+        {MEBI__OP_ATTENTION, 4, 3, "heads don't fit"},
+        {MEBI__OP_ATTENTION, 4, 4, "heads don't fit"},
+        {MEBI__OP_ATTENTION, 5, 5, "heads don't fit"},
+        {MEBI__OP_ATTENTION, 2, 4, "heads don't fit"},
+        {MEBI__OP_GROUP_NORM, 0, 0, "groups don't"},
+        {MEBI__OP_GROUP_NORM, -3, 0, "groups don't"},
+        {MEBI__OP_GROUP_NORM, 4, 0, "groups don't"},
+        {MEBI__OP_GROUP_NORM, 12, 0, "groups don't"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const spec *p = spec_of(cases[i].kind);
@@ -436,10 +526,14 @@ static void wrong_strides_are_refused(void **state) {
     bench *b = bench_open();
     const spec *p = spec_of(MEBI__OP_PERMUTE);
     static const mebi__permute_params wrong[] = {
-        {{4, 3}, {1, 5}},         {{4, 3}, {4, 1}},
-        {{4, 3}, {-1, 4}},        {{4, 4}, {1, 1}},
-        {{4}, {1}},               {{-4, -3}, {1, 4}},
-        {{4, 3}, {INT64_MAX, 4}}, {{INT64_MAX, INT64_MAX}, {0, 0}},
+        {{4, 3}, {1, 5}},
+        {{4, 3}, {4, 1}},
+        {{4, 3}, {-1, 4}},
+        {{4, 4}, {1, 1}},
+        {{4}, {1}},
+        {{-4, -3}, {1, 4}},
+        {{4, 3}, {INT64_MAX, 4}},
+        {{INT64_MAX, INT64_MAX}, {0, 0}},
         {{4, 3}, {1, INT64_MAX}},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -493,8 +587,10 @@ static void the_dry_device_holds_no_tensors(void **state) {
     size_t held = mebi__memory_held(MEBI__TAG_COUNT);
     const mebi__device_table *t = b->dry->table;
     assert_true(t->imaginary);
-    assert_mebi_ok(t->buffer_create(b->dry, MEBI__TAG_DIT, (size_t)1 << 50, &buffer, &b->err), &b->err);
-    assert_mebi_ok(t->buffer_import(b->dry, MEBI__TAG_DIT, "x", (size_t)1 << 50, &import, &b->err), &b->err);
+    assert_mebi_ok(t->buffer_create(b->dry, MEBI__TAG_DIT, (size_t)1 << 50, &buffer, &b->err),
+                   &b->err);
+    assert_mebi_ok(t->buffer_import(b->dry, MEBI__TAG_DIT, "x", (size_t)1 << 50, &import, &b->err),
+                   &b->err);
     assert_int_equal(buffer->bytes, (size_t)1 << 50);
     assert_true(mebi__memory_held(MEBI__TAG_COUNT) - held < 1024);
     unsigned char host[8] = {1, 2, 3};
@@ -603,7 +699,8 @@ static void submit_asks_whether_to_stop(void **state) {
     mebi__device_destroy(&b->dry);
 }
 
-static void note_stage(void *context, mebi__stream *s, const char *stage, int index, mebi__view view) {
+static void note_stage(void *context, mebi__stream *s, const char *stage, int index,
+                       mebi__view view) {
     (void)s;
     snprintf(context, 64, "%s %d %lld", stage, index, (long long)view.shape.dim[0]);
 }
