@@ -191,7 +191,7 @@ def main():
     with open(os.path.join(a.out, "scores.json"), "w") as f:
         json.dump(dict(pictures=len(cases), model=total, languages=by, true_drawings=truth, rows=rows), f,
                   ensure_ascii=False, indent=1)
-    small = [torch.from_numpy(np.asarray(c[1].resize((128, 128), Image.BOX))).permute(2, 0, 1) / 255 for c in cases]
+    small = [torch.from_numpy(np.array(c[1].resize((128, 128), Image.BOX))).permute(2, 0, 1) / 255 for c in cases]
     for x, r in zip(small, rows):  # a mark in the corner where the judge disagrees
         if not all(r["right"].values()):
             x[:, :10, :10] = torch.tensor([1.0, 0, 1.0]).view(3, 1, 1)
