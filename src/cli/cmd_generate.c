@@ -12,7 +12,6 @@
 #include "cli/terminal.h"
 #include "mebi/mebi.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <signal.h>
@@ -323,8 +322,20 @@ static mebi_status make_pictures(command *c, mebi_engine *engine, double began, 
     return status;
 }
 
+/* An empty name is mostly a script's unset variable. */
+static mebi_status check_paths(const arguments *a, mebi_error *err) {
+    const char *const path[] = {a->model, a->diffusion_model, a->text_encoder, a->vae,
+                                a->tokenizer};
+    const char *const name[] = {"model", "diffusion-model", "text-encoder", "vae", "tokenizer"};
+    for (size_t i = 0; i < sizeof path / sizeof *path; i++)
+        if (path[i] && !*path[i])
+            return mebi__fail(err, MEBI_BAD_ARGUMENT, "--%s is given an empty name.", name[i]);
+    return MEBI_OK;
+}
+
 static mebi_status run(command *c, mebi_error *err) {
     const arguments *a = &c->args;
+    MEBI_TRY(check_paths(a, err));
     MEBI_TRY(check_cpu(getenv("MEBI_CPU"), err));
     MEBI_TRY(check_size(a, err));
     MEBI_TRY(output_choose(a->output, a->seed, (int)a->count, c->pattern, err));

@@ -47,7 +47,8 @@ static mebi_status unknown(const option *o, int count, const char *word, mebi_er
     name[strcspn(name, "=")] = 0;
     int least = (int)(strlen(name) + 2) / 3 + 1; /* a third of the letters may be wrong */
     for (int i = 0; i < count; i++) {
-        int d = distance(name, o[i].name);
+        int d = distance(name, o[i].name), shortened = strncmp(name, o[i].name, strlen(name)) == 0;
+        if (shortened && name[0] && name[1]) d = 1;
         if (d < least) least = d, best = o[i].name;
     }
     return mebi__fail(err, MEBI_BAD_ARGUMENT, "There is no option %.60s.%s%s%s See --help.", word,
