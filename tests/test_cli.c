@@ -304,12 +304,14 @@ static void refuses_a_read_only_folder(void **state) {
 
 static void takes_the_next_name_when_beaten_to_it(void **state) {
     (void)state;
-    child_start(&(start_how){0},
-                WORDS("generate", "-m", TINY, "-p", "a", "--steps", "120", "-o", "x.png"), -1);
+    child_start(
+        &(start_how){0},
+        WORDS("generate", "-m", TINY, "-p", "a", "--size", "128", "--steps", "120", "-o", "x.png"),
+        -1);
     child_await_words("encoding");
     write_text("x.png", "mine");
     assert_code(child_end(), 0);
-    assert_printed("x_2.png  256x256");
+    assert_printed("x_2.png  128x128");
 }
 
 static void keeps_a_picture_elsewhere(void **state) {
@@ -318,10 +320,10 @@ static void keeps_a_picture_elsewhere(void **state) {
     (void)state;
     assert_int_equal(mkdir("d", 0777) | mkdir("spare", 0777), 0);
     setenv("TMPDIR", "spare", 1);
-    child_start(
-        &(start_how){0},
-        WORDS("generate", "-m", TINY, "-p", "a", "--steps", "120", "--seed", "9", "-o", "d/x.png"),
-        -1);
+    child_start(&(start_how){0},
+                WORDS("generate", "-m", TINY, "-p", "a", "--size", "128", "--steps", "120",
+                      "--seed", "9", "-o", "d/x.png"),
+                -1);
     child_await_words("encoding");
     assert_int_equal(rmdir("d"), 0);
     write_text("d", "in the way");
