@@ -150,7 +150,8 @@ def make(a, prompts):
                      generator=torch.Generator().manual_seed(number)).images[0].save(path)
             elif a.mebi:
                 subprocess.run([a.mebi, "generate", "-m", a.model, "-p", text, "--seed", str(number), "--steps",
-                                str(a.steps), "--size", f"{a.size}x{a.size}", "-o", path, "--quiet"], check=True)
+                                str(a.steps), "--size", f"{a.size}x{a.size}", "-o", path, "--quiet"], check=True,
+                               stdout=subprocess.DEVNULL)
         if i % 8 == 7:
             print(f"{i + 1} of {len(prompts)} prompts", flush=True)
 
