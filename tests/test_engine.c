@@ -16,10 +16,13 @@
 
 /* Sanitizers make reading /proc about ten times slower: their memory is of many mappings. */
 #if defined(__has_feature)
-#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
 #elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
-#else
+#endif
+#ifndef SANITIZED
 #define SANITIZED 0
 #endif
 
