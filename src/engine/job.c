@@ -263,7 +263,9 @@ static void end_stage(job *j) {
     j->report.seconds[j->progress.stage] += mebi__now_seconds() - j->stage_began;
     j->finished_operations += j->now.operations;
     j->now = (mebi__stage_cost){0};
-    sample_memory(j);
+    /* A job's memory is touched when it is taken, so one look at the end of a picture sees the peak;
+     * more would cost time, for the system walks all pages. */
+    if (j->progress.stage == MEBI_STAGE_SAVE) sample_memory(j);
 }
 
 /* ---- working ---- */
