@@ -544,7 +544,8 @@ static void files_are_mapped(void **state) {
     assert_int_equal(stat(path.text, &st), 0);
     assert_true(map.inode == (uint64_t)st.st_ino && map.device == (uint64_t)st.st_dev);
     assert_true(map.modified_ns > 0);
-    assert_int_equal(mebi__rss_of_map(&map), 4096);
+    const mebi__map *maps[] = {&map};
+    assert_int_equal(mebi__resident_now(maps, 1).in_maps, 4096);
     mebi__map_close(&map);
     assert_null(map.data);
     mebi__map_close(&map);
@@ -552,7 +553,7 @@ static void files_are_mapped(void **state) {
     assert_mebi_ok(mebi__map_open(path.text, &map, &err), &err);
     assert_null(map.data);
     assert_int_equal(map.bytes, 0);
-    assert_int_equal(mebi__rss_of_map(&map), 0);
+    assert_int_equal(mebi__resident_now(maps, 1).in_maps, 0);
     mebi__map_close(&map);
     assert_int_equal(mebi__map_open(folder.text, &other, &err), MEBI_IO);
     assert_non_null(strstr(err.text, "not a regular file"));
@@ -714,22 +715,19 @@ static void figures_of_the_system_are_sane(void **state) {
     long online = sysconf(_SC_NPROCESSORS_CONF);
     int cores = mebi__physical_cores();
     assert_true(cores >= 1 && cores <= online);
-    size_t resident = mebi__rss_bytes(), peak = mebi__rss_peak_bytes();
+    size_t resident = mebi__resident_now(NULL, 0).bytes, peak = mebi__resident_peak();
     assert_true(resident > 1 << 20 && peak >= resident / 2);
-    assert_true(mebi__rss_anonymous_bytes() > 0 &&
-                mebi__rss_anonymous_bytes() <= mebi__rss_peak_bytes());
     size_t physical = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
     size_t free_bytes = mebi__memory_available();
     assert_true(free_bytes > 16 << 20 && free_bytes <= physical);
     /* What is taken is seen. */
-    size_t anonymous = mebi__rss_anonymous_bytes();
     unsigned char *block = mebi__alloc(MEBI__TAG_GENERAL, 64 << 20);
     assert_non_null(block);
     memset(block, 1, 64 << 20);
-    size_t more = mebi__rss_anonymous_bytes() - anonymous;
+    size_t more = mebi__resident_now(NULL, 0).bytes - resident;
     assert_true(more > 60 << 20 && more < 512 << 20);
     mebi__free(block);
-    assert_true(mebi__rss_anonymous_bytes() < anonymous + (16 << 20));
+    assert_true(mebi__resident_now(NULL, 0).bytes < resident + (16 << 20));
 }
 
 /* Pinned to one processor there is one core, whichever it is. */

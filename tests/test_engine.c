@@ -557,14 +557,14 @@ static void what_does_not_fit_is_refused_before_any_work(void **state) {
     if (mebi__memory_available() > (size_t)300 << 30) {
         print_message("skipped: this machine has more than 300 GiB free\n");
     } else {
-        size_t held = mebi__memory_held(MEBI__TAG_COUNT), resident = mebi__rss_bytes();
+        size_t held = mebi__memory_held(MEBI__TAG_COUNT), resident = mebi__resident_now(NULL, 0).bytes;
         double begin = processor_seconds();
         expect_refused(e, &r, MEBI_NO_MEMORY, "GB free. Take a smaller size");
         double took = (processor_seconds() - begin) / 2; /* two calls */
         print_message("refused in %.1f ms\n", took * 1e3);
         assert_true(took < (SANITIZED ? 1 : 0.1));
         assert_true(mebi__memory_held(MEBI__TAG_COUNT) == held);
-        assert_true(mebi__rss_bytes() < resident + (16 << 20));
+        assert_true(mebi__resident_now(NULL, 0).bytes < resident + (16 << 20));
         mebi_error err = {0};
         assert_int_equal(mebi_generate(e, &r, NULL, NULL, &err), MEBI_NO_MEMORY);
         assert_non_null(strstr(err.text, "16384x16384 needs "));

@@ -224,18 +224,8 @@ static size_t field_of(const char *path, const char *field) {
     return kib * 1024;
 }
 
-size_t mebi__rss_bytes(void) {
-    /* Counted page by page; the figure in `status` lags by hundreds of KiB. */
-    size_t exact = field_of("/proc/self/smaps_rollup", "Rss:");
-    return exact ? exact : field_of("/proc/self/status", "VmRSS:");
-}
-
-size_t mebi__rss_peak_bytes(void) {
+size_t mebi__resident_peak(void) {
     return field_of("/proc/self/status", "VmHWM:");
-}
-
-size_t mebi__rss_anonymous_bytes(void) {
-    return field_of("/proc/self/status", "RssAnon:");
 }
 
 static size_t number_in(const char *folder, const char *name) {
@@ -301,19 +291,30 @@ size_t mebi__memory_available(void) {
     return room;
 }
 
+static int is_in_maps(uintptr_t from, const mebi__map *const *maps, int count) {
+    for (int i = 0; i < count; i++) {
+        uintptr_t begin = (uintptr_t)maps[i]->data;
+        if (from >= begin && from < begin + maps[i]->bytes) return 1;
+    }
+    return 0;
+}
+
 /* smaps: a head line "from-to perms offset dev inode path", then "Rss: N kB" among others. */
-size_t mebi__rss_of_map(const mebi__map *map) {
-    FILE *f = map->data ? fopen("/proc/self/smaps", "re") : NULL;
+mebi__resident mebi__resident_now(const mebi__map *const *maps, int count) {
+    mebi__resident resident = {0};
+    FILE *f = fopen("/proc/self/smaps", "re");
     char line[512];
-    uintptr_t begin = (uintptr_t)map->data, end = begin + map->bytes;
-    size_t kib = 0;
     int inside = 0;
     while (f && fgets(line, sizeof line, f)) {
         uintptr_t from, to;
         if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2)
-            inside = from >= begin && from < end;
-        else if (inside && strncmp(line, "Rss:", 4) == 0) kib += strtoull(line + 4, NULL, 10);
+            inside = is_in_maps(from, maps, count);
+        else if (strncmp(line, "Rss:", 4) == 0) {
+            size_t bytes = strtoull(line + 4, NULL, 10) * 1024;
+            resident.bytes += bytes;
+            if (inside) resident.in_maps += bytes;
+        }
     }
     if (f) fclose(f);
-    return kib * 1024;
+    return resident;
 }

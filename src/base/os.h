@@ -44,13 +44,15 @@ double mebi__now_seconds(void);     /* monotonic */
 uint64_t mebi__random_bits(void);   /* from the system */
 int mebi__physical_cores(void);     /* cores this process may run on, hyper-threads counted once */
 
-/* Resident bytes of the process now and at most so far, whole, and of mappings of the given file
- * (by device and inode). 0 where the system does not tell. */
-size_t mebi__rss_bytes(void);
-size_t mebi__rss_peak_bytes(void);
-size_t mebi__rss_of_map(const mebi__map *map);
-/* Resident bytes now that belong to no file: heap, stacks, anonymous mappings. */
-size_t mebi__rss_anonymous_bytes(void);
+/* Resident bytes of the process now, and how many of them belong to some mapped files. Counted page
+ * by page in one walk over all mappings; 0 where the system does not tell. */
+typedef struct mebi__resident {
+    size_t bytes, in_maps;
+} mebi__resident;
+
+mebi__resident mebi__resident_now(const mebi__map *const *maps, int count);
+/* The most that was ever resident, mapped files included. Lags by hundreds of KiB. */
+size_t mebi__resident_peak(void);
 
 /* Bytes this process could still take without swapping: what the system has available, lowered to
  * what its control groups leave. SIZE_MAX where nothing tells. */

@@ -51,6 +51,19 @@ static void note_unused(mebi_engine *e) {
     }
 }
 
+/* The mapped files of all parts, for accounting of resident bytes. */
+static mebi_status list_maps(mebi_engine *e, mebi_error *err) {
+    const mebi__tensors *part[] = {e->files.dit, e->files.encoder, e->files.vae};
+    size_t count = 0;
+    for (int i = 0; i < 3; i++) count += (size_t)mebi__tensors_map_count(part[i]);
+    e->maps = mebi__alloc_array(MEBI__TAG_GENERAL, count, sizeof *e->maps);
+    if (!e->maps) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for a model's files.");
+    for (int i = 0; i < 3; i++)
+        for (int m = 0; m < mebi__tensors_map_count(part[i]); m++)
+            e->maps[e->map_count++] = mebi__tensors_map(part[i], m);
+    return MEBI_OK;
+}
+
 static mebi_status load_parts(mebi_engine *e, const mebi_callbacks *c, double since,
                               mebi_error *err) {
     enum { PARTS = 5 };
@@ -84,6 +97,7 @@ static mebi_status open_engine(mebi_engine *e, const mebi_engine_params *params,
     MEBI_TRY(mebi__cpu_create(level, e->pool, &e->device, err));
     e->cpu = mebi__cpu_level_name(level);
     MEBI_TRY(mebi__model_files_open(&paths, &e->files, err));
+    MEBI_TRY(list_maps(e, err));
     return load_parts(e, c, since, err);
 }
 
@@ -108,6 +122,7 @@ void mebi_engine_close(mebi_engine **engine) {
     mebi__dit_release(&e->pipeline.dit);
     mebi__qwen3_release(&e->pipeline.encoder);
     mebi__tokenizer_close(&e->tokenizer);
+    mebi__free(e->maps);
     mebi__model_files_close(&e->files);
     mebi__device_destroy(&e->device);
     mebi__pool_destroy(&e->pool);
@@ -135,13 +150,13 @@ mebi_engine_info mebi_engine_describe(const mebi_engine *e) {
                               .native_side = native < largest ? native : largest};
 }
 
-size_t mebi__engine_mapped_bytes(const mebi_engine *e) {
-    const mebi__tensors *part[] = {e->files.dit, e->files.encoder, e->files.vae};
-    size_t bytes = 0;
-    for (int i = 0; i < 3; i++)
-        for (int m = 0; m < mebi__tensors_map_count(part[i]); m++)
-            bytes += mebi__rss_of_map(mebi__tensors_map(part[i], m));
-    return bytes;
+mebi__own_memory mebi__engine_memory(const mebi_engine *e) {
+    mebi__resident r = mebi__resident_now(e->maps, e->map_count);
+    size_t peak = mebi__resident_peak();
+    peak = peak > r.in_maps ? peak - r.in_maps : 0;
+    mebi__own_memory own = {.now = r.bytes - r.in_maps};
+    own.peak = peak > own.now ? peak : own.now;
+    return own;
 }
 
 mebi_status mebi__engine_blame(const mebi_engine *e, mebi_status status, mebi_error *err) {

@@ -12,6 +12,8 @@ struct mebi_engine {
     mebi__pool *pool;
     mebi__device *device;
     mebi__model_files files;
+    const mebi__map **maps; /* of all parts; map_count of them */
+    int map_count;
     mebi__tokenizer *tokenizer;
     mebi__pipeline pipeline;
     mebi__features features; /* of recent prompts */
@@ -24,8 +26,12 @@ struct mebi_engine {
     void *observe_context;
 };
 
-/* Resident bytes of the mapped model files. */
-size_t mebi__engine_mapped_bytes(const mebi_engine *engine);
+/* Resident bytes now and at most so far, mapped model files not counted. */
+typedef struct mebi__own_memory {
+    size_t now, peak;
+} mebi__own_memory;
+
+mebi__own_memory mebi__engine_memory(const mebi_engine *engine);
 
 /* After a MEBI_NUMERIC failure: looks whether a part's weights are to blame, and if so makes *err
  * name the tensor. Reads the whole part. */

@@ -45,7 +45,6 @@ typedef struct job {
     double began, stage_began, finished_operations;
     mebi__stage_cost now; /* the stage under way */
     int submits;          /* of it */
-    size_t peak;          /* resident bytes without model files, sampled */
 } job;
 
 /* ---- checking ---- */
@@ -156,8 +155,8 @@ static mebi_status plan(job *j) {
     MEBI_TRY(mebi__plan_job(&e->pipeline, e->device, &shape, &j->cost, j->err));
     mebi_plan *p = &j->plan;
     int width = j->request->width, height = j->request->height, count = j->request->count;
-    size_t mapped = mebi__engine_mapped_bytes(e), resident = mebi__rss_bytes();
-    p->base_bytes = resident > mapped ? resident - mapped : 0;
+    mebi__own_memory own = mebi__engine_memory(e);
+    p->base_bytes = own.now;
     p->arena_bytes = j->cost.arena_bytes;
     p->scratch_bytes = j->cost.scratch_bytes;
     p->output_bytes = (size_t)width * (size_t)height * 3 +
@@ -167,9 +166,7 @@ static mebi_status plan(job *j) {
             features_bytes(j, &j->positive) + features_bytes(j, &j->negative) + FIRST_TOUCH_BYTES;
     p->operations = j->cost.encode.operations + j->cost.prepare.operations +
                     count * (j->cost.denoise.operations + j->cost.decode.operations);
-    size_t peak_before = mebi__rss_peak_bytes();
-    peak_before = peak_before > mapped ? peak_before - mapped : 0;
-    p->peak_bytes = p->base_bytes + more > peak_before ? p->base_bytes + more : peak_before;
+    p->peak_bytes = own.now + more > own.peak ? own.now + more : own.peak;
     size_t room = mebi__memory_available();
     if (more > room)
         return mebi__fail(j->err, MEBI_NO_MEMORY,
@@ -253,19 +250,15 @@ static void begin_stage(job *j, mebi_stage stage, mebi__stage_cost cost) {
     tell(j);
 }
 
-static void sample_memory(job *j) {
-    size_t mapped = mebi__engine_mapped_bytes(j->engine), resident = mebi__rss_bytes();
-    size_t own = resident > mapped ? resident - mapped : 0;
-    if (own > j->peak) j->peak = own;
-}
-
 static void end_stage(job *j) {
     j->report.seconds[j->progress.stage] += mebi__now_seconds() - j->stage_began;
     j->finished_operations += j->now.operations;
     j->now = (mebi__stage_cost){0};
     /* A job's memory is touched when it is taken, so one look at the end of a picture sees the peak;
      * more would cost time, for the system walks all pages. */
-    if (j->progress.stage == MEBI_STAGE_SAVE) sample_memory(j);
+    if (j->progress.stage != MEBI_STAGE_SAVE) return;
+    size_t peak = mebi__engine_memory(j->engine).peak;
+    if (peak > j->report.peak_bytes) j->report.peak_bytes = peak;
 }
 
 /* ---- working ---- */
@@ -370,9 +363,8 @@ static void fill_report(const job *j, mebi_report *report) {
     report->seed = j->seed;
     report->seconds[MEBI_STAGE_LOAD] = j->engine->load_seconds;
     report->total_seconds = mebi__now_seconds() - j->began;
-    size_t mapped = mebi__engine_mapped_bytes(j->engine), highest = mebi__rss_peak_bytes();
-    report->peak_bytes = highest > mapped ? highest - mapped : 0;
-    if (j->peak > report->peak_bytes) report->peak_bytes = j->peak;
+    size_t peak = mebi__engine_memory(j->engine).peak;
+    if (peak > report->peak_bytes) report->peak_bytes = peak;
 }
 
 mebi_status mebi_generate(mebi_engine *engine, const mebi_request *request,
