@@ -138,18 +138,6 @@ static void absurd_sizes_are_refused(void **state) {
     assert_int_equal(mebi__memory_held(MEBI__TAG_COUNT), held);
 }
 
-static void products_and_sums_tell_overflow(void **state) {
-    (void)state;
-    size_t out = 7;
-    assert_true(mebi__size_mul(SIZE_MAX, 1, &out) && out == SIZE_MAX);
-    assert_true(mebi__size_add(SIZE_MAX - 1, 1, &out) && out == SIZE_MAX);
-    assert_true(mebi__size_mul(0, SIZE_MAX, &out) && out == 0);
-    out = 7;
-    assert_false(mebi__size_mul(SIZE_MAX, 2, &out));
-    assert_false(mebi__size_add(SIZE_MAX, 1, &out));
-    assert_int_equal(out, 7);
-}
-
 static void realloc_keeps_contents(void **state) {
     (void)state;
     size_t held = mebi__memory_held(MEBI__TAG_COUNT);
@@ -755,7 +743,6 @@ int main(void) {
         cmocka_unit_test(blocks_are_zeroed_aligned_and_counted),
         cmocka_unit_test(peaks_stay),
         cmocka_unit_test(absurd_sizes_are_refused),
-        cmocka_unit_test(products_and_sums_tell_overflow),
         cmocka_unit_test(realloc_keeps_contents),
         cmocka_unit_test(the_nth_allocation_fails_once),
         cmocka_unit_test(counters_hold_from_many_threads),

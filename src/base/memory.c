@@ -18,20 +18,6 @@ typedef struct block_header {
 static _Atomic size_t held[MEBI__TAG_COUNT + 1], peak[MEBI__TAG_COUNT + 1];
 static _Atomic uint64_t asked, fail_at;
 
-int mebi__size_mul(size_t a, size_t b, size_t *out) {
-    size_t product;
-    if (__builtin_mul_overflow(a, b, &product)) return 0;
-    *out = product;
-    return 1;
-}
-
-int mebi__size_add(size_t a, size_t b, size_t *out) {
-    size_t sum;
-    if (__builtin_add_overflow(a, b, &sum)) return 0;
-    *out = sum;
-    return 1;
-}
-
 static void raise_peak(_Atomic size_t *top, size_t now) {
     size_t old = atomic_load(top);
     while (now > old && !atomic_compare_exchange_weak(top, &old, now)) {}
@@ -70,7 +56,7 @@ void *mebi__alloc(mebi__tag tag, size_t bytes) {
 
 void *mebi__alloc_array(mebi__tag tag, size_t n, size_t size) {
     size_t bytes;
-    return mebi__size_mul(n, size, &bytes) ? mebi__alloc(tag, bytes) : NULL;
+    return __builtin_mul_overflow(n, size, &bytes) ? NULL : mebi__alloc(tag, bytes);
 }
 
 void mebi__free(void *block) {

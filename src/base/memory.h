@@ -46,8 +46,4 @@ const char *mebi__tag_name(mebi__tag tag);
  * how many allocations were asked for since the last call. */
 uint64_t mebi__memory_fail_nth(uint64_t nth);
 
-/* a*b and a+b with overflow told: return 0 and leave *out alone if it does not fit. */
-int mebi__size_mul(size_t a, size_t b, size_t *out);
-int mebi__size_add(size_t a, size_t b, size_t *out);
-
 #endif

@@ -4,20 +4,12 @@
 #include <math.h>
 #include <stdio.h>
 
-static const struct {
-    const char *name;
-    size_t bytes;
-} types[MEBI__DTYPE_COUNT] = {
-    [MEBI__F32] = {"F32", 4}, [MEBI__F16] = {"F16", 2}, [MEBI__BF16] = {"BF16", 2},
-    [MEBI__I32] = {"I32", 4}, [MEBI__U8] = {"U8", 1},
+static const size_t element_bytes[MEBI__DTYPE_COUNT] = {
+    [MEBI__F32] = 4, [MEBI__F16] = 2, [MEBI__BF16] = 2, [MEBI__I32] = 4, [MEBI__U8] = 1,
 };
 
 size_t mebi__dtype_bytes(mebi__dtype type) {
-    return types[type].bytes;
-}
-
-const char *mebi__dtype_name(mebi__dtype type) {
-    return types[type].name;
+    return element_bytes[type];
 }
 
 int mebi__shape_elements(const mebi__shape *shape, size_t *out) {
@@ -29,8 +21,11 @@ int mebi__shape_elements(const mebi__shape *shape, size_t *out) {
 }
 
 int mebi__shape_bytes(const mebi__shape *shape, mebi__dtype type, size_t *out) {
-    size_t n;
-    return mebi__shape_elements(shape, &n) && !__builtin_mul_overflow(n, types[type].bytes, out);
+    size_t n, bytes;
+    if (!mebi__shape_elements(shape, &n) || __builtin_mul_overflow(n, element_bytes[type], &bytes))
+        return 0;
+    *out = bytes;
+    return 1;
 }
 
 int mebi__shape_equal(const mebi__shape *a, const mebi__shape *b) {

@@ -24,7 +24,6 @@ typedef struct mebi__shape {
 } mebi__shape;
 
 size_t mebi__dtype_bytes(mebi__dtype type);
-const char *mebi__dtype_name(mebi__dtype type);
 
 /* Elements and bytes of a shape. Return 0 if a dimension is not positive or the product does not
  * fit in size_t; *out is then untouched. */
