@@ -105,16 +105,6 @@ int64_t mebi__dit_caption_tokens(int64_t features) {
     return padded(features);
 }
 
-mebi_status mebi__dit_check_size(const mebi__dit_config *c, int64_t h, int64_t w, mebi_error *err) {
-    if (h / c->patch > c->axes_len[1] || w / c->patch > c->axes_len[2])
-        return mebi__fail(err, MEBI_BAD_ARGUMENT,
-                          "The picture is too large for this model: its positions reach %d tokens "
-                          "down and %d across, and %lld by %lld were asked for.",
-                          c->axes_len[1], c->axes_len[2], (long long)(h / c->patch),
-                          (long long)(w / c->patch));
-    return MEBI_OK;
-}
-
 typedef struct layout {
     int64_t rows, columns;   /* of image tokens */
     int64_t image, caption;  /* padded tokens */

@@ -45,10 +45,6 @@ void mebi__dit_release(mebi__dit *m);
 int64_t mebi__dit_image_tokens(const mebi__dit_config *c, int64_t h, int64_t w);
 int64_t mebi__dit_caption_tokens(int64_t features);
 
-/* MEBI_BAD_ARGUMENT with a sentence if the position table does not reach that far. */
-MEBI_MUST_USE mebi_status mebi__dit_check_size(const mebi__dit_config *c, int64_t h, int64_t w,
-                                               mebi_error *err);
-
 /* All that a prompt contributes at one image size. */
 typedef struct mebi__dit_prompt {
     mebi__view caption;  /* [T, D], refined */
