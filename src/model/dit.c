@@ -97,12 +97,9 @@ static int64_t padded(int64_t n) {
     return (n + MEBI__SEQUENCE_MULTIPLE - 1) / MEBI__SEQUENCE_MULTIPLE * MEBI__SEQUENCE_MULTIPLE;
 }
 
-int64_t mebi__dit_image_tokens(const mebi__dit_config *c, int64_t h, int64_t w) {
+/* Tokens of an image of h x w latent pixels. */
+static int64_t image_tokens(const mebi__dit_config *c, int64_t h, int64_t w) {
     return padded((h / c->patch) * (w / c->patch));
-}
-
-int64_t mebi__dit_caption_tokens(int64_t features) {
-    return padded(features);
 }
 
 typedef struct layout {
@@ -200,8 +197,8 @@ static void embed_caption(mebi__stream *s, const mebi__dit *m, mebi__view featur
 void mebi__dit_prompt_take(mebi__stream *s, const mebi__dit *m, mebi__view features, int64_t h,
                            int64_t w, mebi__dit_prompt *out) {
     const mebi__dit_config *c = &m->config;
-    layout l = {h / c->patch, w / c->patch, mebi__dit_image_tokens(c, h, w),
-                mebi__dit_caption_tokens(features.shape.dim[0])};
+    layout l = {h / c->patch, w / c->patch, image_tokens(c, h, w),
+                padded(features.shape.dim[0])};
     int64_t tokens = l.image + l.caption, half = c->head_dim / 2;
     out->caption = mebi__take2(s, MEBI__F32, l.caption, c->dim);
     out->cos = mebi__take2(s, MEBI__F32, tokens, half);
@@ -324,7 +321,7 @@ static void final_layer(mebi__stream *s, const mebi__dit *m, mebi__view scale, m
 void mebi__dit_forward(mebi__stream *s, const mebi__dit *m, const mebi__dit_prompt *prompt,
                        const mebi__dit_step *step, mebi__view latent, mebi__view out) {
     const mebi__dit_config *c = &m->config;
-    int64_t image = mebi__dit_image_tokens(c, latent.shape.dim[1], latent.shape.dim[2]);
+    int64_t image = image_tokens(c, latent.shape.dim[1], latent.shape.dim[2]);
     int64_t caption = prompt->caption.shape.dim[0];
     mebi__view x = mebi__take2(s, MEBI__F32, image + caption, c->dim);
     if (s->status != MEBI_OK) return;

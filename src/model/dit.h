@@ -41,10 +41,6 @@ MEBI_MUST_USE mebi_status mebi__dit_load(mebi__dit *m, mebi__device *device,
                                          mebi_error *err);
 void mebi__dit_release(mebi__dit *m);
 
-/* Tokens of an image of h x w latent pixels, and of a caption, padded. */
-int64_t mebi__dit_image_tokens(const mebi__dit_config *c, int64_t h, int64_t w);
-int64_t mebi__dit_caption_tokens(int64_t features);
-
 /* All that a prompt contributes at one image size. */
 typedef struct mebi__dit_prompt {
     mebi__view caption;  /* [T, D], refined */
