@@ -524,12 +524,24 @@ static void test_levels(void **state) {
     (void)state;
     const char *before = getenv("MEBI_CPU");
     char *kept = before ? strdup(before) : NULL;
+    mebi_error err = {0};
+    mebi__cpu_level machine, level;
+    unsetenv("MEBI_CPU");
+    assert_int_equal(mebi__cpu_choose(&machine, &err), MEBI_OK);
+    setenv("MEBI_CPU", "", 1);
+    assert_int_equal(mebi__cpu_choose(&level, &err), MEBI_OK);
+    assert_int_equal(level, machine);
     setenv("MEBI_CPU", "ref", 1);
-    assert_int_equal(mebi__cpu_detect(), MEBI__CPU_REF);
+    assert_int_equal(mebi__cpu_choose(&level, &err), MEBI_OK);
+    assert_int_equal(level, MEBI__CPU_REF);
     setenv("MEBI_CPU", "avx512", 1); /* never raises */
-    mebi__cpu_level machine = mebi__cpu_detect();
+    mebi_status raised = mebi__cpu_choose(&level, &err);
+    assert_int_equal(raised, machine == MEBI__CPU_AVX512 ? MEBI_OK : MEBI_BAD_ARGUMENT);
+    if (raised != MEBI_OK) assert_non_null(strstr(err.text, "at most"));
+    err = (mebi_error){0};
     setenv("MEBI_CPU", "abacus", 1);
-    assert_int_equal(mebi__cpu_detect(), machine);
+    assert_int_equal(mebi__cpu_choose(&level, &err), MEBI_BAD_ARGUMENT);
+    assert_non_null(strstr(err.text, "'abacus'"));
     if (kept) setenv("MEBI_CPU", kept, 1);
     else unsetenv("MEBI_CPU");
     free(kept);
@@ -683,7 +695,11 @@ static int close_pools(void **state) {
 }
 
 int main(int argc, char **argv) {
-    best = mebi__cpu_detect();
+    mebi_error err = {0};
+    if (mebi__cpu_choose(&best, &err) != MEBI_OK) {
+        fprintf(stderr, "%s\n", err.text);
+        return 2;
+    }
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) {
         printf("level %s\n", mebi__cpu_level_name(best));
         for (int threads = 1; threads <= 2; threads++) bench(threads);

@@ -262,26 +262,6 @@ static const char *default_model(void) {
     return mebi__is_directory("models/mini") ? "models/mini" : MEBI_DATADIR "/models/mini";
 }
 
-/* MEBI_CPU, if set: asked is one of the levels. Whether the machine has it shows once it runs. */
-static mebi_status check_cpu(const char *asked, mebi_error *err) {
-    if (!asked || !*asked || strcmp(asked, "ref") == 0 || strcmp(asked, "avx2") == 0 ||
-        strcmp(asked, "avx512") == 0)
-        return MEBI_OK;
-    return mebi__fail(
-        err, MEBI_BAD_ARGUMENT,
-        "The environment's MEBI_CPU is '%.60s'; ref, avx2 and avx512 are known. Unset it to "
-        "take the best.",
-        asked);
-}
-
-static mebi_status check_cpu_in_use(const char *asked, const char *used, mebi_error *err) {
-    if (!asked || !*asked || strcmp(asked, used) == 0) return MEBI_OK;
-    return mebi__fail(
-        err, MEBI_BAD_ARGUMENT,
-        "The environment's MEBI_CPU asks for %.60s and this machine has %s at most. Unset it.",
-        asked, used);
-}
-
 /* ---- the job ---- */
 
 static mebi_status open_model(command *c, mebi_engine **engine, mebi_error *err) {
@@ -303,7 +283,7 @@ static mebi_status open_model(command *c, mebi_engine **engine, mebi_error *err)
         plain_print(stderr, info.unused_tensors);
         fputc('\n', stderr);
     }
-    return check_cpu_in_use(getenv("MEBI_CPU"), info.cpu, err);
+    return MEBI_OK;
 }
 
 static mebi_status make_pictures(command *c, mebi_engine *engine, double began, mebi_error *err) {
@@ -336,7 +316,6 @@ static mebi_status check_paths(const arguments *a, mebi_error *err) {
 static mebi_status run(command *c, mebi_error *err) {
     const arguments *a = &c->args;
     MEBI_TRY(check_paths(a, err));
-    MEBI_TRY(check_cpu(getenv("MEBI_CPU"), err));
     MEBI_TRY(check_size(a, err));
     MEBI_TRY(output_choose(a->output, a->seed, (int)a->count, c->pattern, err));
     MEBI_TRY(read_prompts(c, err));

@@ -55,12 +55,24 @@ static mebi__cpu_level machine_level(void) {
 #endif
 }
 
-mebi__cpu_level mebi__cpu_detect(void) {
-    mebi__cpu_level level = machine_level();
-    const char *mask = getenv("MEBI_CPU");
-    for (int i = 0; mask && i <= MEBI__CPU_AVX512; i++)
-        if (strcmp(mask, level_names[i]) == 0 && i < (int)level) level = (mebi__cpu_level)i;
-    return level;
+mebi_status mebi__cpu_choose(mebi__cpu_level *level, mebi_error *err) {
+    const char *asked = getenv("MEBI_CPU");
+    *level = machine_level();
+    if (!asked || !*asked) return MEBI_OK;
+    for (int i = 0; i <= MEBI__CPU_AVX512; i++) {
+        if (strcmp(asked, level_names[i]) != 0) continue;
+        if (i > (int)*level)
+            return mebi__fail(err, MEBI_BAD_ARGUMENT,
+                              "The environment's MEBI_CPU asks for %s and this machine has %s at "
+                              "most. Unset it.",
+                              asked, level_names[*level]);
+        *level = (mebi__cpu_level)i;
+        return MEBI_OK;
+    }
+    return mebi__fail(err, MEBI_BAD_ARGUMENT,
+                      "The environment's MEBI_CPU is '%.60s'; ref, avx2 and avx512 are known. Unset "
+                      "it to take the best.",
+                      asked);
 }
 
 void *mebi__cpu_data(mebi__view view) {

@@ -11,9 +11,9 @@ typedef enum mebi__cpu_level {
     MEBI__CPU_AVX512, /* AVX-512 F/BW/DQ/VL */
 } mebi__cpu_level;
 
-/* The best level of this machine, lowered to the one named by the environment variable MEBI_CPU
- * (ref, avx2, avx512) if set. An unknown name is ignored here and refused by the command line. */
-mebi__cpu_level mebi__cpu_detect(void);
+/* The best level of this machine or, if the environment variable MEBI_CPU names one (ref, avx2,
+ * avx512), that. MEBI_BAD_ARGUMENT for another name, or a level that this machine hasn't. */
+MEBI_MUST_USE mebi_status mebi__cpu_choose(mebi__cpu_level *level, mebi_error *err);
 const char *mebi__cpu_level_name(mebi__cpu_level level);
 
 /* A device that computes in host memory. The pool outlives it. Results do not depend on the number

@@ -86,12 +86,13 @@ static mebi_status load_parts(mebi_engine *e, const mebi_callbacks *c, double si
 static mebi_status open_engine(mebi_engine *e, const mebi_engine_params *params,
                                const mebi_callbacks *c, double since, mebi_error *err) {
     int threads = params->threads ? params->threads : mebi__physical_cores();
-    mebi__cpu_level level = mebi__cpu_detect();
+    mebi__cpu_level level;
     mebi__model_paths paths = {.folder = params->model,
                                .diffusion_model = params->diffusion_model,
                                .text_encoder = params->text_encoder,
                                .vae = params->vae,
                                .tokenizer = params->tokenizer};
+    MEBI_TRY(mebi__cpu_choose(&level, err));
     MEBI_TRY(loading(c, 0, 5, since, err));
     MEBI_TRY(mebi__pool_create(threads, &e->pool, err));
     MEBI_TRY(mebi__cpu_create(level, e->pool, &e->device, err));

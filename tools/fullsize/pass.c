@@ -169,7 +169,9 @@ int main(int argc, char **argv) {
     mebi__safetensors reference;
     mebi__model_paths paths = {.folder = argv[1]};
     check(mebi__pool_create(mebi__physical_cores(), &pool, &err));
-    check(mebi__cpu_create(mebi__cpu_detect(), pool, &device, &err));
+    mebi__cpu_level level;
+    check(mebi__cpu_choose(&level, &err));
+    check(mebi__cpu_create(level, pool, &device, &err));
     check(mebi__model_files_open(&paths, &files, &err));
     check(mebi__safetensors_open(argv[2], &reference, &err));
     mebi__pipeline *m = &p.model;
