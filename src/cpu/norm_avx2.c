@@ -15,9 +15,10 @@ static size_t factors_scratch(const mebi__op *op, int threads) {
     return op->a1.buffer ? (size_t)op->y.shape.dim[1] * sizeof(float) : 0;
 }
 
-static void rms_norm_span(const mebi__cpu_call *call, int64_t m, int64_t end) {
+/* y = (add ? y : 0) + x / rms(x) * w, with the factors in scratch instead of w if there are any. */
+static inline void norm_rows(const mebi__cpu_call *call, int64_t m, int64_t end, int add) {
     const mebi__op *op = call->op;
-    int64_t width = op->x.shape.dim[1];
+    int64_t width = op->y.shape.dim[1];
     const float *x = (const float *)mebi__cpu_data(op->x) + m * width;
     const float *w = op->a1.buffer ? (const float *)(void *)call->scratch : mebi__cpu_data(op->w);
     float *y = (float *)mebi__cpu_data(op->y) + m * width;
@@ -25,9 +26,15 @@ static void rms_norm_span(const mebi__cpu_call *call, int64_t m, int64_t end) {
         __m256 r = _mm256_set1_ps(inverse_rms(x, width, op->eps));
         for (int64_t i = 0; i < width; i += 8) {
             __m256 v = _mm256_mul_ps(load_part(x + i, width - i), r);
-            store_part(y + i, _mm256_mul_ps(v, load_part(w + i, width - i)), width - i);
+            __m256 f = load_part(w + i, width - i);
+            v = add ? _mm256_fmadd_ps(v, f, load_part(y + i, width - i)) : _mm256_mul_ps(v, f);
+            store_part(y + i, v, width - i);
         }
     }
+}
+
+static void rms_norm_span(const mebi__cpu_call *call, int64_t m, int64_t end) {
+    norm_rows(call, m, end, 0);
 }
 
 static void rms_norm_avx2(const mebi__cpu_call *call) {
@@ -42,19 +49,7 @@ static void rms_norm_avx2(const mebi__cpu_call *call) {
 }
 
 static void gated_residual_span(const mebi__cpu_call *call, int64_t m, int64_t end) {
-    const mebi__op *op = call->op;
-    int64_t width = op->y.shape.dim[1];
-    const float *x = (const float *)mebi__cpu_data(op->x) + m * width;
-    const float *w = op->a1.buffer ? (const float *)(void *)call->scratch : mebi__cpu_data(op->w);
-    float *y = (float *)mebi__cpu_data(op->y) + m * width;
-    for (; m < end; m++, x += width, y += width) {
-        __m256 r = _mm256_set1_ps(inverse_rms(x, width, op->eps));
-        for (int64_t i = 0; i < width; i += 8) {
-            __m256 v = _mm256_mul_ps(load_part(x + i, width - i), r);
-            v = _mm256_fmadd_ps(v, load_part(w + i, width - i), load_part(y + i, width - i));
-            store_part(y + i, v, width - i);
-        }
-    }
+    norm_rows(call, m, end, 1);
 }
 
 static void gated_residual_avx2(const mebi__cpu_call *call) {
