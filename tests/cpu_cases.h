@@ -2,14 +2,11 @@
 #ifndef MEBI_TESTS_CPU_CASES_H
 #define MEBI_TESTS_CPU_CASES_H
 
+#include "testing.h"
+
 #include "compute/ops.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 enum { TENSORS = 7 };
 

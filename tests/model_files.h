@@ -2,15 +2,8 @@
 #ifndef MEBI_TESTS_MODEL_FILES_H
 #define MEBI_TESTS_MODEL_FILES_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "testing.h"
 
-#include <cmocka.h>
 #include <dirent.h>
 #include <jansson.h>
 #include <limits.h>
@@ -41,6 +34,16 @@ static inline path_text make_folder(void) {
     path_text path = path_of("%s/mebi-test-XXXXXX", base ? base : "/tmp");
     assert_non_null(mkdtemp(path.text));
     return path;
+}
+
+/* How many files a folder holds, hidden ones not counted. */
+static inline int files_in(const char *path) {
+    DIR *folder = opendir(path);
+    int count = 0;
+    assert_non_null(folder);
+    for (struct dirent *d; (d = readdir(folder));) count += d->d_name[0] != '.';
+    closedir(folder);
+    return count;
 }
 
 /* A file, a link or a folder with all that is in it. */

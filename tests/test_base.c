@@ -510,15 +510,6 @@ static void noise_is_normal(void **state) {
 
 /* ---- files ---- */
 
-static int files_in(const char *path) {
-    DIR *folder = opendir(path);
-    int count = 0;
-    assert_non_null(folder);
-    for (struct dirent *d; (d = readdir(folder));) count += d->d_name[0] != '.';
-    closedir(folder);
-    return count;
-}
-
 static void files_are_mapped(void **state) {
     (void)state;
     path_text folder = make_folder(), path = path_of("%s/a file", folder.text);

@@ -4,6 +4,8 @@
  * whole buffer is compared afterwards: outputs with the reference within the table's tolerance,
  * every other byte with what it was, and all of it between 1, 2 and 3 threads and a second run, bit
  * for bit. With --bench the same program times each operation at a model's shapes. */
+#include "testing.h"
+
 #include "base/os.h"
 #include "base/pool.h"
 #include "compute/dry.h"
@@ -11,13 +13,6 @@
 #include "cpu_cases.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 enum { GUARD = 128, MAX_THREADS = 3 };
 

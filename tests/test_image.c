@@ -36,16 +36,6 @@ static void save_or_fail(const char *path, const mebi_image *image, const mebi_p
     assert_int_equal(exists, 0);
 }
 
-/* How many files a folder holds. */
-static int count_files(const char *path) {
-    DIR *folder = opendir(path);
-    int count = 0;
-    assert_non_null(folder);
-    for (struct dirent *d; (d = readdir(folder));) count += d->d_name[0] != '.';
-    closedir(folder);
-    return count;
-}
-
 static void pictures_come_back(void **state) {
     (void)state;
     static const int sizes[][2] = {{1, 1},     {1, 7},     {5, 3},    {64, 64},
@@ -169,7 +159,7 @@ static void nothing_is_overwritten(void **state) {
     unsigned char *kept = read_bytes(path.text, &bytes);
     assert_int_equal(bytes, 8);
     assert_memory_equal(kept, "precious", 8);
-    assert_int_equal(count_files(folder.text), 1);
+    assert_int_equal(files_in(folder.text), 1);
     free(kept);
     mebi_image_release(&image);
     remove_path(folder.text);
@@ -193,7 +183,7 @@ static void failed_writing_leaves_nothing(void **state) {
     assert_int_equal(status, MEBI_IO);
     assert_non_null(strstr(err.text, strerror(EFBIG)));
     assert_int_equal(exists, 0);
-    assert_int_equal(count_files(folder.text), 0);
+    assert_int_equal(files_in(folder.text), 0);
     /* A folder that is not there, a file where a folder should be, a folder that may not be
      * written. */
     memset(&err, 0, sizeof err);
@@ -208,9 +198,9 @@ static void failed_writing_leaves_nothing(void **state) {
         assert_int_equal(
             mebi_png_save(path_of("%s/a.png", closed.text).text, &image, NULL, 0, NULL, NULL),
             MEBI_IO);
-        assert_int_equal(count_files(closed.text), 0);
+        assert_int_equal(files_in(closed.text), 0);
     }
-    assert_int_equal(count_files(folder.text), 1);
+    assert_int_equal(files_in(folder.text), 1);
     mebi_image_release(&image);
     remove_path(folder.text);
 }
@@ -251,7 +241,7 @@ static void bad_arguments_are_told(void **state) {
                          MEBI_BAD_ARGUMENT);
         if (!strstr(err.text, cases[i].said)) fail_msg("%zu: %s", i, err.text);
     }
-    assert_int_equal(count_files(folder.text), 0);
+    assert_int_equal(files_in(folder.text), 0);
     free(huge);
     remove_path(folder.text);
 }
@@ -638,7 +628,7 @@ static void memory_may_run_out(void **state) {
             mebi_image_release(&back);
             mebi_png_texts_free(read);
             assert_int_equal(mebi__memory_held(MEBI__TAG_COUNT), held);
-            assert_int_equal(count_files(folder.text), what > 0 || status == MEBI_OK);
+            assert_int_equal(files_in(folder.text), what > 0 || status == MEBI_OK);
         }
     }
     mebi_image_release(&image);
