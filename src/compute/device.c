@@ -12,12 +12,17 @@ size_t mebi__view_elements(const mebi__view *v) {
 }
 
 size_t mebi__view_bytes(const mebi__view *v) {
-    return mebi__view_elements(v) * mebi__dtype_bytes(v->dtype);
+    size_t bytes = 0;
+    int valid = mebi__shape_bytes(&v->shape, v->dtype, &bytes);
+    assert(valid);
+    (void)valid;
+    return bytes;
 }
 
 mebi__view mebi__view_rows(mebi__view v, int64_t first, int64_t count) {
     if (!v.buffer) return v;
     assert(v.shape.rank > 0 && first >= 0 && count > 0 && first + count <= v.shape.dim[0]);
+    assert(v.dtype != MEBI__INT8_PANELS); /* its rows lie interleaved */
     size_t row = mebi__view_bytes(&v) / (size_t)v.shape.dim[0];
     v.offset += row * (size_t)first;
     v.shape.dim[0] = count;
@@ -30,6 +35,7 @@ mebi__view mebi__view_as(mebi__view v, int rank, const int64_t *dim) {
     size_t n = 0;
     for (int i = 0; i < rank; i++) shape.dim[i] = dim[i];
     int valid = mebi__shape_elements(&shape, &n);
+    assert(mebi__dtype_block(v.dtype) == 1);
     assert(valid && n == mebi__view_elements(&v));
     (void)valid;
     v.shape = shape;

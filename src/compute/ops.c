@@ -30,7 +30,7 @@ static int is_view(mebi__stream *s, mebi__op_kind kind, const mebi__view *v, meb
            require(s, kind, v->dtype == type, "a tensor has the wrong type") &&
            require(s, kind, rank < 0 || v->shape.rank == rank, "a tensor has the wrong rank") &&
            require(s, kind, mebi__shape_bytes(&v->shape, type, &bytes), "a shape is not valid") &&
-           require(s, kind, v->offset % mebi__dtype_bytes(type) == 0, "a tensor is misaligned") &&
+           require(s, kind, v->offset % mebi__dtype_alignment(type) == 0, "a tensor is misaligned") &&
            require(s, kind,
                    !__builtin_add_overflow(v->offset, bytes, &end) &&
                        end <= v->buffer->bytes,

@@ -1,15 +1,46 @@
 /* Element types and shapes. */
 #include "tensor/dtype.h"
+#include "tensor/int8.h"
 
 #include <math.h>
 #include <stdio.h>
 
-static const size_t element_bytes[MEBI__DTYPE_COUNT] = {
-    [MEBI__F32] = 4, [MEBI__F16] = 2, [MEBI__BF16] = 2, [MEBI__I32] = 4, [MEBI__U8] = 1,
+static const struct {
+    const char *name;
+    int64_t elements;
+    size_t bytes;
+} block_of[MEBI__DTYPE_COUNT] = {
+#define X(type, elements, bytes) {#type, elements, bytes},
+    MEBI__DTYPE_MAP(X)
+#undef X
 };
 
+const char *mebi__dtype_name(mebi__dtype type) {
+    return block_of[type].name;
+}
+
+int64_t mebi__dtype_block(mebi__dtype type) {
+    int64_t n = block_of[type].elements;
+    return n ? n : MEBI__INT8_MULTIPLE;
+}
+
 size_t mebi__dtype_bytes(mebi__dtype type) {
-    return element_bytes[type];
+    return block_of[type].elements == 1 ? block_of[type].bytes : 0;
+}
+
+size_t mebi__dtype_alignment(mebi__dtype type) {
+    if (block_of[type].elements == 1) return block_of[type].bytes;
+    return block_of[type].elements ? 1 : MEBI__INT8_ALIGNMENT;
+}
+
+int mebi__row_bytes(mebi__dtype type, int64_t k, size_t *out) {
+    if (k <= 0 || k % mebi__dtype_block(type)) return 0;
+    if (block_of[type].elements)
+        return !__builtin_mul_overflow((uint64_t)(k / block_of[type].elements),
+                                       block_of[type].bytes, out);
+    if (k > INT32_MAX) return 0;
+    *out = type == MEBI__INT8_ROWS ? mebi__int8_row_bytes(k) : mebi__int8_panel_bytes(k);
+    return 1;
 }
 
 int mebi__shape_elements(const mebi__shape *shape, size_t *out) {
@@ -20,10 +51,19 @@ int mebi__shape_elements(const mebi__shape *shape, size_t *out) {
     return 1;
 }
 
+/* Rows that lie together: one, or a panel's. */
+static int64_t rows_of(mebi__dtype type) {
+    return type == MEBI__INT8_PANELS ? MEBI__INT8_PANEL : 1;
+}
+
 int mebi__shape_bytes(const mebi__shape *shape, mebi__dtype type, size_t *out) {
-    size_t n, bytes;
-    if (!mebi__shape_elements(shape, &n) || __builtin_mul_overflow(n, element_bytes[type], &bytes))
-        return 0;
+    mebi__shape rows = *shape;
+    size_t n = 1, row, bytes;
+    if (shape->rank == 0) return mebi__row_bytes(type, 1, out);
+    int64_t *first = &rows.dim[0], together = rows_of(type);
+    if (!mebi__row_bytes(type, shape->dim[--rows.rank], &row)) return 0;
+    if (rows.rank && *first > 0) *first = *first / together + (*first % together != 0);
+    if (!mebi__shape_elements(&rows, &n) || __builtin_mul_overflow(n, row, &bytes)) return 0;
     *out = bytes;
     return 1;
 }

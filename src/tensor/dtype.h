@@ -1,4 +1,7 @@
-/* Element types and shapes: names and sizes, no maths beyond one element's conversion. */
+/* Element types and shapes: names and sizes, no maths beyond one element's conversion.
+ *
+ * Some types store elements in blocks along the last dimension (GGUF's, and the two int8 forms that
+ * products read): they have bytes by the row, not by the element. */
 #ifndef MEBI_TENSOR_DTYPE_H
 #define MEBI_TENSOR_DTYPE_H
 
@@ -6,13 +9,33 @@
 #include <stdint.h>
 #include <string.h>
 
+/* X(type, elements of a block, bytes of a block). Names of blocks are GGUF's. */
+#define MEBI__DTYPE_MAP(X)                                                                         \
+    X(F32, 1, 4)                                                                                   \
+    X(F16, 1, 2)                                                                                   \
+    X(BF16, 1, 2)                                                                                  \
+    X(I32, 1, 4)                                                                                   \
+    X(U8, 1, 1)                                                                                    \
+    X(F8_E4M3, 1, 1)                                                                               \
+    X(F8_E5M2, 1, 1)                                                                               \
+    X(Q4_0, 32, 18)                                                                                \
+    X(Q4_1, 32, 20)                                                                                \
+    X(Q5_0, 32, 22)                                                                                \
+    X(Q5_1, 32, 24)                                                                                \
+    X(Q8_0, 32, 34)                                                                                \
+    X(Q2_K, 256, 84)                                                                               \
+    X(Q3_K, 256, 110)                                                                              \
+    X(Q4_K, 256, 144)                                                                              \
+    X(Q5_K, 256, 176)                                                                              \
+    X(Q6_K, 256, 210)                                                                              \
+    X(INT8_ROWS, 0, 0)   /* activations, quantized: tensor/int8.h */                               \
+    X(INT8_PANELS, 0, 0) /* weights, quantized: tensor/int8.h */
+
 typedef enum mebi__dtype {
-    MEBI__F32,
-    MEBI__F16,
-    MEBI__BF16,
-    MEBI__I32,
-    MEBI__U8,
-    MEBI__DTYPE_COUNT
+#define X(type, elements, bytes) MEBI__##type,
+    MEBI__DTYPE_MAP(X)
+#undef X
+        MEBI__DTYPE_COUNT
 } mebi__dtype;
 
 enum { MEBI__MAX_RANK = 4 };
@@ -23,10 +46,19 @@ typedef struct mebi__shape {
     int64_t dim[MEBI__MAX_RANK];
 } mebi__shape;
 
+/* "F32", "Q4_K", ... */
+const char *mebi__dtype_name(mebi__dtype type);
+/* Bytes of one element; 0 for types stored in blocks. */
 size_t mebi__dtype_bytes(mebi__dtype type);
+/* Elements of one block: rows are whole blocks. 1 for plain types. */
+int64_t mebi__dtype_block(mebi__dtype type);
+/* A tensor's first byte lies at a multiple of this. */
+size_t mebi__dtype_alignment(mebi__dtype type);
+/* Bytes of a row of k elements. Returns 0 if such rows can't be, or overflow. */
+int mebi__row_bytes(mebi__dtype type, int64_t k, size_t *out);
 
-/* Elements and bytes of a shape. Return 0 if a dimension is not positive or the product does not
- * fit in size_t; *out is then untouched. */
+/* Elements and bytes of a shape. Return 0 if a dimension is not positive, the product does not fit
+ * in size_t, or a row is not whole blocks; *out is then untouched. */
 int mebi__shape_elements(const mebi__shape *shape, size_t *out);
 int mebi__shape_bytes(const mebi__shape *shape, mebi__dtype type, size_t *out);
 int mebi__shape_equal(const mebi__shape *a, const mebi__shape *b);
@@ -53,7 +85,8 @@ static inline uint16_t mebi__f32_to_bf16(float value) {
 /* IEEE half: subnormals, infinities and NaN included. */
 float mebi__f16_to_f32(uint16_t bits);
 
-/* count elements of f32, f16 or bf16 from source to f32. Source may be unaligned. */
+/* count elements from source to f32: any type but I32, U8 and the int8 forms; whole blocks. Source may
+ * be unaligned. */
 void mebi__convert_to_f32(mebi__dtype type, const void *source, size_t count, float *out);
 
 #endif
