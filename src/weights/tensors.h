@@ -13,13 +13,23 @@
 
 typedef struct mebi__tensors mebi__tensors;
 
-/* A tensor in a file. */
+/* A tensor in a file. Its values are those stored, times a scale if it has one. */
 typedef struct mebi__tensor {
     const char *name;  /* diffusers name */
-    mebi__dtype dtype; /* F32, F16 or BF16; others (F8, integers) are not listed */
+    mebi__dtype dtype; /* one that mebi__convert_to_f32 knows; others (integers) are not listed */
     mebi__shape shape;
     const void *data; /* shape_bytes bytes in the mapping; alignment is the file's, maybe 1 */
+    /* scale[scales]: scales is 0 (none), 1 (of the whole), or dim[0] (of each); the set's. */
+    const float *scale;
+    int64_t scales;
 } mebi__tensor;
+
+/* A tensor's rows, each along the last dimension. */
+int64_t mebi__tensor_row_count(const mebi__tensor *t);
+int64_t mebi__tensor_row_elements(const mebi__tensor *t);
+/* Rows first to first + count - 1 as f32, the scale applied: out[count * row_elements]. Returns 0,
+ * out untouched, if there are no such rows. Thread-safe. */
+int mebi__tensor_rows(const mebi__tensor *t, int64_t first, int64_t count, float *out);
 
 typedef enum mebi__part { MEBI__PART_DIT, MEBI__PART_ENCODER, MEBI__PART_VAE } mebi__part;
 
