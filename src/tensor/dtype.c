@@ -1,8 +1,7 @@
 /* Element types and shapes. */
-#include "tensor/dtype.h"
+#include "tensor/blocks.h"
 #include "tensor/int8.h"
 
-#include <math.h>
 #include <stdio.h>
 
 static const struct {
@@ -84,24 +83,27 @@ char *mebi__shape_text(const mebi__shape *shape, char *text, size_t bytes) {
     return text;
 }
 
-float mebi__f16_to_f32(uint16_t bits) {
-    int exponent = (bits >> 10) & 31;
-    float fraction = (float)(bits & 1023);
-    float value = exponent == 0    ? ldexpf(fraction, -24)
-                  : exponent == 31 ? (bits & 1023 ? NAN : INFINITY)
-                                   : ldexpf(fraction + 1024.0f, exponent - 25);
-    return bits & 0x8000 ? -value : value;
+/* The loops are apart because a type's loop without a branch becomes vector code. */
+static void halves_to_f32(mebi__dtype type, const unsigned char *bytes, size_t count, float *out) {
+    uint16_t half;
+    for (size_t i = 0; i < count && type == MEBI__BF16; i++) {
+        memcpy(&half, bytes + 2 * i, sizeof half);
+        out[i] = mebi__bf16_to_f32(half);
+    }
+    for (size_t i = 0; i < count && type == MEBI__F16; i++) {
+        memcpy(&half, bytes + 2 * i, sizeof half);
+        out[i] = mebi__f16_to_f32(half);
+    }
 }
 
 void mebi__convert_to_f32(mebi__dtype type, const void *source, size_t count, float *out) {
     const unsigned char *bytes = source;
-    if (type == MEBI__F32) {
-        memcpy(out, source, count * sizeof *out);
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        uint16_t half;
-        memcpy(&half, bytes + 2 * i, sizeof half);
-        out[i] = type == MEBI__BF16 ? mebi__bf16_to_f32(half) : mebi__f16_to_f32(half);
-    }
+    mebi__decode decode = mebi__block_decoder(type);
+    if (decode) decode(bytes, count / (size_t)mebi__dtype_block(type), out);
+    else if (type == MEBI__F32) memcpy(out, source, count * sizeof *out);
+    else if (type == MEBI__F8_E4M3)
+        for (size_t i = 0; i < count; i++) out[i] = mebi__f8_e4m3_to_f32(bytes[i]);
+    else if (type == MEBI__F8_E5M2)
+        for (size_t i = 0; i < count; i++) out[i] = mebi__f8_e5m2_to_f32(bytes[i]);
+    else halves_to_f32(type, bytes, count, out);
 }

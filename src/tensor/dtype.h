@@ -82,8 +82,36 @@ static inline uint16_t mebi__f32_to_bf16(float value) {
     return (uint16_t)((wide + 0x7fffu + ((wide >> 16) & 1u)) >> 16);
 }
 
+/* A float of fewer exponent bits than f32, its bits moved to where f32 has them: scaled by the
+ * distance of the two biases, which makes subnormals right too; `top` is where infinity and NaN
+ * begin. No branch, so that loops of it become vector code. */
+static inline float mebi__widen_float(uint32_t magnitude, uint32_t sign, float scale, uint32_t top) {
+    uint32_t special = magnitude >= top ? 0x7f800000u : 0;
+    float value;
+    memcpy(&value, &magnitude, sizeof value);
+    value *= scale;
+    memcpy(&magnitude, &value, sizeof value);
+    magnitude |= special | sign;
+    memcpy(&value, &magnitude, sizeof value);
+    return value;
+}
+
 /* IEEE half: subnormals, infinities and NaN included. */
-float mebi__f16_to_f32(uint16_t bits);
+static inline float mebi__f16_to_f32(uint16_t bits) {
+    return mebi__widen_float((uint32_t)(bits & 0x7fff) << 13, (uint32_t)(bits & 0x8000) << 16,
+                             0x1p112f, 0x1fu << 23);
+}
+
+/* The finite e4m3: no infinity, one NaN of either sign, largest value 448. */
+static inline float mebi__f8_e4m3_to_f32(uint8_t bits) {
+    return mebi__widen_float((uint32_t)(bits & 0x7f) << 20, (uint32_t)(bits & 0x80) << 24, 0x1p120f,
+                             0x7fu << 20);
+}
+
+/* e5m2 is the upper half of an f16. */
+static inline float mebi__f8_e5m2_to_f32(uint8_t bits) {
+    return mebi__f16_to_f32((uint16_t)(bits << 8));
+}
 
 /* count elements from source to f32: any type but I32, U8 and the int8 forms; whole blocks. Source may
  * be unaligned. */
