@@ -17,11 +17,13 @@ static double attention_pairs(const mebi__op *op) {
 
 static double operations_of(const mebi__op *op) {
     switch (op->kind) {
-    case MEBI__OP_LINEAR: return 2 * elements(&op->y) * (double)op->w.shape.dim[1];
+    case MEBI__OP_LINEAR:
+    case MEBI__OP_LINEAR_INT8: return 2 * elements(&op->y) * (double)op->w.shape.dim[1];
     case MEBI__OP_CONV2D:
         return 2 * elements(&op->y) * elements(&op->w) / (double)op->w.shape.dim[0];
     case MEBI__OP_ATTENTION: return 4 * attention_pairs(op) * (double)op->x.shape.dim[1];
     /* Rough counts of the rest: memory decides their time. */
+    case MEBI__OP_QUANTIZE: return 20 * elements(&op->x);
     case MEBI__OP_RMS_NORM:
     case MEBI__OP_LAYER_NORM:
     case MEBI__OP_GATED_RESIDUAL:

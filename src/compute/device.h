@@ -29,6 +29,14 @@ typedef struct mebi__view {
     mebi__shape shape;
 } mebi__view;
 
+/* A matrix w[n,k] that is read row by row, several threads at once, each other rows. */
+typedef struct mebi__rows_source {
+    int64_t n, k;
+    void (*read)(const void *context, int64_t first, int64_t count, float *out); /* out [count, k] */
+    const void *context;
+    const char *name; /* for errors */
+} mebi__rows_source;
+
 /* What a backend implements. compute/ops.c has checked every argument before `record` sees it:
  * shapes agree, types are allowed, every view lies inside its buffer, outputs alias inputs only
  * where the operation's contract says so. */
@@ -55,6 +63,11 @@ typedef struct mebi__device_table {
     mebi_status (*download)(mebi__device *d, mebi__view from, void *to, mebi_error *err);
     mebi_status (*submit)(mebi__device *d, mebi_error *err);
     mebi_status (*wait)(mebi__device *d, mebi_error *err);
+
+    /* Quantizes a matrix into INT8_PANELS in host memory (64-aligned), to be imported. MEBI_BAD_FILE if
+     * a value is not finite. */
+    mebi_status (*pack)(mebi__device *d, const mebi__rows_source *w, unsigned char *to,
+                        mebi_error *err);
 
     void (*destroy)(mebi__device *d);
 } mebi__device_table;

@@ -68,6 +68,12 @@ static mebi_status nothing_to_do(mebi__device *d, mebi_error *err) {
     return MEBI_OK;
 }
 
+static mebi_status pack(mebi__device *d, const mebi__rows_source *w, unsigned char *to,
+                        mebi_error *err) {
+    (void)d, (void)w, (void)to;
+    return mebi__fail(err, MEBI_INTERNAL, "A dry device has nothing to pack.");
+}
+
 static void destroy(mebi__device *d) {
     mebi__free(d);
 }
@@ -85,6 +91,7 @@ static const mebi__device_table table = {
     .download = download,
     .submit = nothing_to_do,
     .wait = nothing_to_do,
+    .pack = pack,
     .destroy = destroy,
 };
 

@@ -74,12 +74,22 @@ static void record(mebi__stream *s, const mebi__op *op, const mebi__view *may_be
 
 void mebi__linear(mebi__stream *s, mebi__view x, mebi__view w, mebi__view b, mebi__view y) {
     mebi__op op = {.kind = MEBI__OP_LINEAR, .x = x, .w = w, .b = b, .y = y};
-    if (is_view(s, op.kind, &x, MEBI__F32, 2) && is_weight(s, op.kind, &w, 2) &&
+    int int8 = w.dtype == MEBI__INT8_PANELS;
+    if (int8) op.kind = MEBI__OP_LINEAR_INT8;
+    if (is_view(s, op.kind, &x, int8 ? MEBI__INT8_ROWS : MEBI__F32, 2) &&
+        (int8 ? is_view(s, op.kind, &w, MEBI__INT8_PANELS, 2) : is_weight(s, op.kind, &w, 2)) &&
         is_view(s, op.kind, &y, MEBI__F32, 2) && is_vector(s, op.kind, &b, w.shape.dim[0], 1) &&
         require(s, op.kind,
                 x.shape.dim[0] == y.shape.dim[0] && x.shape.dim[1] == w.shape.dim[1] &&
                     y.shape.dim[1] == w.shape.dim[0],
                 "shapes differ"))
+        record(s, &op, NULL);
+}
+
+void mebi__quantize(mebi__stream *s, mebi__view x, mebi__view y) {
+    mebi__op op = {.kind = MEBI__OP_QUANTIZE, .x = x, .y = y};
+    if (is_view(s, op.kind, &x, MEBI__F32, 2) && is_view(s, op.kind, &y, MEBI__INT8_ROWS, 2) &&
+        same_shape(s, op.kind, &x, &y))
         record(s, &op, NULL);
 }
 

@@ -6,7 +6,7 @@
  *
  * Letters: M rows (tokens), K inputs, N outputs, D width, S sequence, H height, W width, C channels.
  * Views are f32 unless it says otherwise; weights w of linear, embed and conv2d may be f32 or bf16,
- * all other weights (norms, biases) are f32. bf16 products accumulate in f32. Outputs must not
+ * those of linear also int8; all other weights (norms, biases) are f32. bf16 products accumulate in f32. Outputs must not
  * overlap inputs unless "may be" says so.
  */
 #ifndef MEBI_COMPUTE_OPS_H
@@ -18,6 +18,8 @@
 /* X(kind): one per operation. */
 #define MEBI__OP_MAP(X)                                                                            \
     X(LINEAR)                                                                                      \
+    X(LINEAR_INT8)                                                                                 \
+    X(QUANTIZE)                                                                                    \
     X(EMBED)                                                                                       \
     X(RMS_NORM)                                                                                    \
     X(LAYER_NORM)                                                                                  \
@@ -111,8 +113,13 @@ void mebi__upload(mebi__stream *s, mebi__view to, const void *from);
 /* to is filled once mebi__stream_wait has returned MEBI_OK, and must stay until then. */
 void mebi__download(mebi__stream *s, mebi__view from, void *to);
 
-/* y[M,N] = x[M,K] w[N,K]^T (+ b[N] if given). */
+/* y[M,N] = x[M,K] w[N,K]^T (+ b[N] if given). w INT8_PANELS: x is INT8_ROWS, and the product is that
+ * of tensor/int8.h, the same bits on every instruction set. */
 void mebi__linear(mebi__stream *s, mebi__view x, mebi__view w, mebi__view b, mebi__view y);
+
+/* y[M,K] INT8_ROWS from x[M,K], K a multiple of MEBI__INT8_MULTIPLE: rotated and rounded as
+ * tensor/int8.h says. A group with a NaN or an infinity gets the scale NaN. */
+void mebi__quantize(mebi__stream *s, mebi__view x, mebi__view y);
 
 /* y[T,D] = w[ids[t], :]; w [V,D], ids i32 [T]. An id outside 0..V-1 gives a row of zeros. */
 void mebi__embed(mebi__stream *s, mebi__view ids, mebi__view w, mebi__view y);

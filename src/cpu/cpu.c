@@ -4,6 +4,7 @@
  * their results. Running never allocates: call scratch is reserved before, and an operation that
  * would need more is refused when it is recorded. */
 #include "cpu/cpu.h"
+#include "cpu/int8.h"
 #include "cpu/kernels.h"
 
 #include <assert.h>
@@ -205,6 +206,11 @@ static mebi_status wait_all(mebi__device *device, mebi_error *err) {
     return submit(device, err);
 }
 
+static mebi_status pack(mebi__device *device, const mebi__rows_source *w, unsigned char *to,
+                        mebi_error *err) {
+    return mebi__int8_pack(w, ((cpu_device *)device)->pool, to, err);
+}
+
 static void destroy(mebi__device *device) {
     cpu_device *d = (cpu_device *)device;
     assert(d->pending ==
@@ -225,6 +231,7 @@ static const mebi__device_table device_table = {
     .download = download,
     .submit = submit,
     .wait = wait_all,
+    .pack = pack,
     .destroy = destroy,
 };
 
@@ -235,6 +242,7 @@ static void init_kernels(mebi__cpu_level level, mebi__cpu_kernels *table) {
         mebi__cpu_init_pointwise_avx2(table);
         mebi__cpu_init_gemm_avx2(table);
         mebi__cpu_init_attention_avx2(table);
+        mebi__cpu_init_int8_avx2(table);
     }
 #else
     (void)level;

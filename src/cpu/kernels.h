@@ -31,6 +31,8 @@ void mebi__cpu_init_pointwise_avx2(mebi__cpu_kernels *table);
 /* linear, conv2d, attention. */
 void mebi__cpu_init_gemm_avx2(mebi__cpu_kernels *table);
 void mebi__cpu_init_attention_avx2(mebi__cpu_kernels *table);
+/* linear_int8, quantize. */
+void mebi__cpu_init_int8_avx2(mebi__cpu_kernels *table);
 
 /* Host address of a view's first element. */
 void *mebi__cpu_data(mebi__view view);

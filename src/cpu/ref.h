@@ -12,6 +12,10 @@ size_t mebi__conv2d_scratch_ref(const mebi__op *op, int threads);
 void mebi__attention_ref(const mebi__cpu_call *call);
 size_t mebi__attention_scratch_ref(const mebi__op *op, int threads);
 
+/* ref_int8.c */
+void mebi__quantize_ref(const mebi__cpu_call *call);
+void mebi__linear_int8_ref(const mebi__cpu_call *call);
+
 /* ref_norm.c */
 void mebi__rms_norm_ref(const mebi__cpu_call *call);
 void mebi__layer_norm_ref(const mebi__cpu_call *call);

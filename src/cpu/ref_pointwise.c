@@ -1,5 +1,6 @@
 /* Reference kernels: element-wise work, gathers and scans, one loop each. Also fills the table.
  * Never fast at the cost of being plain. */
+#include "cpu/int8.h"
 #include "cpu/ref.h"
 
 #include <math.h>
@@ -123,6 +124,8 @@ void mebi__check_finite_ref(const mebi__cpu_call *call) {
 void mebi__cpu_init_ref(mebi__cpu_kernels *table) {
     *table = (mebi__cpu_kernels){
         .run = {[MEBI__OP_LINEAR] = mebi__linear_ref,
+                [MEBI__OP_LINEAR_INT8] = mebi__linear_int8_ref,
+                [MEBI__OP_QUANTIZE] = mebi__quantize_ref,
                 [MEBI__OP_EMBED] = mebi__embed_ref,
                 [MEBI__OP_RMS_NORM] = mebi__rms_norm_ref,
                 [MEBI__OP_LAYER_NORM] = mebi__layer_norm_ref,
@@ -142,6 +145,7 @@ void mebi__cpu_init_ref(mebi__cpu_kernels *table) {
                 [MEBI__OP_TO_PIXELS] = mebi__to_pixels_ref,
                 [MEBI__OP_CHECK_FINITE] = mebi__check_finite_ref},
         .scratch = {[MEBI__OP_LINEAR] = mebi__linear_scratch_ref,
+                    [MEBI__OP_LINEAR_INT8] = mebi__int8_linear_scratch,
                     [MEBI__OP_CONV2D] = mebi__conv2d_scratch_ref,
                     [MEBI__OP_ATTENTION] = mebi__attention_scratch_ref},
     };

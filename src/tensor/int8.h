@@ -11,7 +11,10 @@
  *   panel (16 weight rows) for each group: [group / 4][16][4] i8: q; then [16] f32 scales, [16] i32:
  *                          -90 times the sum of the row's q. Rows beyond the last are zeros.
  *
- * y[m,n] = sum over groups of (sum of u8 * i8 + correction) * scale_x * scale_w, in f32, ascending.
+ * The matrix is used unnormalized, with entries of 1 and -1; the weights' side carries the factor
+ * 1 / group, a power of two.
+ *
+ * y[m,n] = sum over groups of (sum of u8 * i8 + correction) * scale_w * scale_x, in f32, ascending.
  */
 #ifndef MEBI_TENSOR_INT8_H
 #define MEBI_TENSOR_INT8_H
@@ -27,6 +30,9 @@ enum {
     MEBI__INT8_ALIGNMENT = 64, /* of both forms, in bytes */
     MEBI__INT8_VERSION = 1,    /* counts changes of the panels' layout or rounding */
 };
+
+/* A group whose largest magnitude is below is taken for zeros: its scale's inverse would overflow. */
+#define MEBI__INT8_TINY 1e-30f
 
 /* Elements of a group: the largest power of two that divides k, at most MEBI__INT8_GROUP. */
 static inline int64_t mebi__int8_group(int64_t k) {

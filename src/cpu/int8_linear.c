@@ -1,0 +1,127 @@
+/* linear_int8 by blocks: which rows meet which panels, in which order. No arithmetic of its own but the
+ * bias: an element of y is the sum of its groups in ascending order, whatever the division. */
+#include "cpu/int8.h"
+
+#include <string.h>
+
+enum {
+    ROWS = 192,    /* of activations in L2 beside the panels: 48 KiB of a group */
+    COLUMNS = 512, /* most columns of one task: 132 KiB of a group */
+};
+
+typedef struct division {
+    const mebi__op *op;
+    mebi__int8_rows multiply;
+    unsigned char *scratch;
+    int64_t m_block, n_block, m_tasks, n_tasks;
+} division;
+
+static int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* value in `parts` even blocks that are multiples of unit. */
+static int64_t block_of(int64_t value, int64_t parts, int64_t unit) {
+    int64_t units = (value + unit - 1) / unit;
+    return (units + parts - 1) / parts * unit;
+}
+
+/* The last panel may have fewer than 16 columns: its sums take a detour. */
+size_t mebi__int8_linear_scratch(const mebi__op *op, int threads) {
+    int64_t rows = smaller(op->x.shape.dim[0], ROWS);
+    if (op->w.shape.dim[0] % MEBI__INT8_PANEL == 0) return 0;
+    return sizeof(float) * (size_t)(rows * MEBI__INT8_PANEL) * (size_t)threads;
+}
+
+static const unsigned char *block_at(const mebi__op *op, int64_t column, int64_t group) {
+    int64_t k = op->w.shape.dim[1];
+    return (const unsigned char *)mebi__cpu_data(op->w) +
+           mebi__int8_panel_bytes(k) * (size_t)(column / MEBI__INT8_PANEL) +
+           mebi__int8_block_bytes(mebi__int8_group(k)) * (size_t)group;
+}
+
+static void add_bias(const mebi__op *op, int64_t m0, int64_t rows, int64_t n0, int64_t n1) {
+    const float *bias = mebi__cpu_data(op->b);
+    float *y = (float *)mebi__cpu_data(op->y) + m0 * op->w.shape.dim[0];
+    for (int64_t r = 0; r < rows; r++, y += op->w.shape.dim[0])
+        for (int64_t n = n0; n < n1; n++) y[n] += bias[n];
+}
+
+/* One block of rows against the panels of columns [n0, n1), one group. */
+static void multiply_group(const division *d, int64_t m0, int64_t rows, int64_t n0, int64_t n1,
+                           int64_t group) {
+    const mebi__op *op = d->op;
+    const int64_t n = op->w.shape.dim[0], k = op->w.shape.dim[1], size = mebi__int8_group(k);
+    const size_t stride = mebi__int8_row_bytes(k);
+    const unsigned char *x = (const unsigned char *)mebi__cpu_data(op->x) + (size_t)m0 * stride;
+    mebi__int8_block b = {.group = size,
+                          .x = x + group * size,
+                          .scale_x = (const float *)(x + mebi__int8_scales_at(k)) + group,
+                          .x_stride = stride,
+                          .y_stride = n,
+                          .first = group == 0};
+    for (int64_t j = n0; j < n1 - n1 % MEBI__INT8_PANEL; j += MEBI__INT8_PANEL) {
+        b.block = block_at(op, j, group);
+        b.y = (float *)mebi__cpu_data(op->y) + m0 * n + j;
+        if (j + MEBI__INT8_PANEL < n1) b.next = block_at(op, j + MEBI__INT8_PANEL, group);
+        else b.next = (group + 1) * size < k ? block_at(op, n0, group + 1) : NULL;
+        d->multiply(rows, &b);
+    }
+}
+
+/* The panel at the right edge, all groups, by way of scratch. */
+static void multiply_edge(const division *d, int64_t m0, int64_t rows, int64_t n1, float *sums) {
+    const mebi__op *op = d->op;
+    const int64_t n = op->w.shape.dim[0], k = op->w.shape.dim[1], size = mebi__int8_group(k);
+    const int64_t j = n1 - n1 % MEBI__INT8_PANEL;
+    const size_t stride = mebi__int8_row_bytes(k);
+    const unsigned char *x = (const unsigned char *)mebi__cpu_data(op->x) + (size_t)m0 * stride;
+    for (int64_t g = 0; g * size < k; g++) {
+        mebi__int8_block b = {.group = size,
+                              .x = x + g * size,
+                              .scale_x = (const float *)(x + mebi__int8_scales_at(k)) + g,
+                              .x_stride = stride,
+                              .block = block_at(op, j, g),
+                              .y = sums,
+                              .y_stride = MEBI__INT8_PANEL,
+                              .first = g == 0};
+        d->multiply(rows, &b);
+    }
+    float *y = (float *)mebi__cpu_data(op->y) + m0 * n + j;
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(y + r * n, sums + r * MEBI__INT8_PANEL, sizeof(float) * (size_t)(n1 - j));
+}
+
+static void run_task(void *context, int task, int thread) {
+    const division *d = context;
+    const mebi__op *op = d->op;
+    const int64_t m = op->x.shape.dim[0], n = op->w.shape.dim[0], k = op->w.shape.dim[1];
+    int64_t m0 = task / d->n_tasks * d->m_block, n0 = task % d->n_tasks * d->n_block;
+    int64_t m1 = smaller(m, m0 + d->m_block), n1 = smaller(n, n0 + d->n_block);
+    float *edge = (float *)d->scratch + smaller(m, ROWS) * MEBI__INT8_PANEL * thread;
+    for (int64_t g = 0; g < k / mebi__int8_group(k); g++)
+        for (int64_t r = m0; r < m1; r += ROWS)
+            multiply_group(d, r, smaller(m1 - r, ROWS), n0, n1, g);
+    for (int64_t r = m0; r < m1 && n1 % MEBI__INT8_PANEL; r += ROWS)
+        multiply_edge(d, r, smaller(m1 - r, ROWS), n1, edge);
+    if (op->b.buffer) add_bias(op, m0, m1 - m0, n0, n1);
+}
+
+/* Large blocks read the weights seldom; then smaller ones until every thread has several. */
+static void divide(division *d, int64_t m, int64_t n, int threads) {
+    d->m_block = block_of(m, (m + 1151) / 1152, 4);
+    d->n_block = block_of(n, (n + COLUMNS - 1) / COLUMNS, MEBI__INT8_PANEL);
+    for (;;) {
+        d->m_tasks = (m + d->m_block - 1) / d->m_block;
+        d->n_tasks = (n + d->n_block - 1) / d->n_block;
+        if (threads == 1 || d->m_tasks * d->n_tasks >= 8 * threads) return;
+        if (d->n_block < 4 * MEBI__INT8_PANEL) return;
+        d->n_block = block_of(d->n_block, 2, MEBI__INT8_PANEL);
+    }
+}
+
+void mebi__int8_linear(const mebi__cpu_call *call, mebi__int8_rows multiply) {
+    division d = {.op = call->op, .multiply = multiply, .scratch = call->scratch};
+    divide(&d, call->op->x.shape.dim[0], call->op->w.shape.dim[0], mebi__pool_threads(call->pool));
+    mebi__pool_run(call->pool, (int)(d.m_tasks * d.n_tasks), run_task, &d);
+}
