@@ -81,6 +81,7 @@ typedef struct mebi__stream {
     mebi__arena arena;
     mebi_status status; /* sticky */
     mebi_error *err;    /* caller's; may be NULL */
+    int exact;          /* 1: products in the weights' own precision, though a packed form exists */
     int (*cancelled)(void *context); /* asked at each submit; may be NULL */
     void *cancel_context;
     /* Told at each named stage of a forward pass (index -1: there is only one); may be NULL. It may

@@ -73,9 +73,9 @@ static mebi_status load_parts(mebi_engine *e, const mebi_callbacks *c, double si
     MEBI_TRY(mebi__tokenizer_open(e->files.tokenizer_path, &e->tokenizer, err));
     MEBI_TRY(check_tokenizer(e, err));
     MEBI_TRY(loading(c, 2, PARTS, since, err));
-    MEBI_TRY(mebi__qwen3_load(&p->encoder, e->device, e->files.encoder, &e->files.encoder_config, err));
+    MEBI_TRY(mebi__qwen3_load(&p->encoder, &(mebi__loading){.device = e->device, .tensors = e->files.encoder, .precision = e->precision}, &e->files.encoder_config, err));
     MEBI_TRY(loading(c, 3, PARTS, since, err));
-    MEBI_TRY(mebi__dit_load(&p->dit, e->device, e->files.dit, &e->files.dit_config, err));
+    MEBI_TRY(mebi__dit_load(&p->dit, &(mebi__loading){.device = e->device, .tensors = e->files.dit, .precision = e->precision}, &e->files.dit_config, err));
     MEBI_TRY(loading(c, 4, PARTS, since, err));
     MEBI_TRY(mebi__vae_load(&p->vae, e->device, e->files.vae, &e->files.vae_config, 0, err));
     MEBI_TRY(loading(c, 5, PARTS, since, err));

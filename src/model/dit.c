@@ -5,7 +5,10 @@
 
 #include <math.h>
 
-enum { MAX_FREQUENCIES = 2048 }; /* of the time embedding; the model has 256 */
+enum {
+    MAX_FREQUENCIES = 2048, /* of the time embedding; the model has 256 */
+    FFN_ROWS = 1152,        /* of one chunk: enough that reading the weights again costs nothing */
+};
 
 static const mebi__view none = {0};
 
@@ -18,15 +21,15 @@ static void load_block(mebi__params *p, mebi__dit_block *b, const mebi__dit_conf
     b->attention_norm2 = mebi__param_vector(p, d, "%s.%d.attention_norm2.weight", group, i);
     b->ffn_norm1 = mebi__param_vector(p, d, "%s.%d.ffn_norm1.weight", group, i);
     b->ffn_norm2 = mebi__param_vector(p, d, "%s.%d.ffn_norm2.weight", group, i);
-    b->q = mebi__param_matrix(p, d, d, "%s.%d.attention.to_q.weight", group, i);
-    b->k = mebi__param_matrix(p, d, d, "%s.%d.attention.to_k.weight", group, i);
-    b->v = mebi__param_matrix(p, d, d, "%s.%d.attention.to_v.weight", group, i);
-    b->o = mebi__param_matrix(p, d, d, "%s.%d.attention.to_out.0.weight", group, i);
+    mebi__param_product(p, &b->q, d, d, "%s.%d.attention.to_q.weight", group, i);
+    mebi__param_product(p, &b->k, d, d, "%s.%d.attention.to_k.weight", group, i);
+    mebi__param_product(p, &b->v, d, d, "%s.%d.attention.to_v.weight", group, i);
+    mebi__param_product(p, &b->o, d, d, "%s.%d.attention.to_out.0.weight", group, i);
     b->norm_q = mebi__param_vector(p, c->head_dim, "%s.%d.attention.norm_q.weight", group, i);
     b->norm_k = mebi__param_vector(p, c->head_dim, "%s.%d.attention.norm_k.weight", group, i);
-    b->w1 = mebi__param_matrix(p, f, d, "%s.%d.feed_forward.w1.weight", group, i);
-    b->w2 = mebi__param_matrix(p, d, f, "%s.%d.feed_forward.w2.weight", group, i);
-    b->w3 = mebi__param_matrix(p, f, d, "%s.%d.feed_forward.w3.weight", group, i);
+    mebi__param_product(p, &b->w1, f, d, "%s.%d.feed_forward.w1.weight", group, i);
+    mebi__param_product(p, &b->w2, d, f, "%s.%d.feed_forward.w2.weight", group, i);
+    mebi__param_product(p, &b->w3, f, d, "%s.%d.feed_forward.w3.weight", group, i);
     if (!modulated) return;
     b->modulation_w =
         mebi__param_matrix(p, 4 * d, c->adaln_dim, "%s.%d.adaLN_modulation.0.weight", group, i);
@@ -55,11 +58,11 @@ static void load_ends(mebi__params *p, mebi__dit *m) {
     m->final_b = mebi__param_vector(p, inputs, "all_final_layer.%d-1.linear.bias", c->patch);
 }
 
-mebi_status mebi__dit_load(mebi__dit *m, mebi__device *device, mebi__tensors *tensors,
-                           const mebi__dit_config *config, mebi_error *err) {
+mebi_status mebi__dit_load(mebi__dit *m, const mebi__loading *how,
+                             const mebi__dit_config *config, mebi_error *err) {
     *m = (mebi__dit){.config = *config};
     mebi__params *p = &m->params;
-    mebi__params_begin(p, device, tensors, MEBI__TAG_DIT, err);
+    mebi__params_begin(p, how, MEBI__TAG_DIT, err);
     size_t refiners = (size_t)config->refiner_layers, layers = (size_t)config->layers;
     m->layer = mebi__alloc_array(MEBI__TAG_DIT, 2 * refiners + layers, sizeof *m->layer);
     if (!m->layer)
@@ -142,13 +145,17 @@ static void attend(mebi__stream *s, const mebi__dit_block *b, const mebi__dit_co
     mebi__view k = mebi__take2(s, MEBI__F32, tokens, d);
     mebi__view v = mebi__take2(s, MEBI__F32, tokens, d);
     mebi__rms_norm(s, x, b->attention_norm1, mod->scale_attention, c->norm_eps, a);
-    mebi__linear(s, a, b->q, none, q);
-    mebi__linear(s, a, b->k, none, k);
-    mebi__linear(s, a, b->v, none, v);
+    mebi__view rows = mebi__rows_take(s, &b->q, a);
+    mebi__product(s, rows, &b->q, q);
+    mebi__product(s, rows, &b->k, k);
+    mebi__product(s, rows, &b->v, v);
+    mebi__rows_give(s, &rows);
     mebi__norm_rope(s, q, c->heads, b->norm_q, head_eps, cos, sin, MEBI__ROPE_PAIRS);
     mebi__norm_rope(s, k, c->heads, b->norm_k, head_eps, cos, sin, MEBI__ROPE_PAIRS);
     mebi__attention(s, q, k, v, c->heads, c->heads, 0, a);
-    mebi__linear(s, a, b->o, none, q);
+    rows = mebi__rows_take(s, &b->o, a);
+    mebi__product(s, rows, &b->o, q);
+    mebi__rows_give(s, &rows);
     mebi__gated_residual(s, x, q, b->attention_norm2, c->norm_eps, mod->gate_attention);
     mebi__give(s, &v);
     mebi__give(s, &k);
@@ -159,18 +166,28 @@ static void attend(mebi__stream *s, const mebi__dit_block *b, const mebi__dit_co
 /* x += tanh(gate) * norm2(w2(silu(w1 a) * w3 a)), a = norm1(x) * (1 + scale) */
 static void feed_forward(mebi__stream *s, const mebi__dit_block *b, const mebi__dit_config *c,
                          const modulation *mod, mebi__view x) {
-    int64_t tokens = x.shape.dim[0];
+    int64_t tokens = x.shape.dim[0], chunks = (tokens + FFN_ROWS - 1) / FFN_ROWS;
+    int64_t chunk = (tokens + chunks - 1) / chunks;
     mebi__view a = mebi__take2(s, MEBI__F32, tokens, c->dim);
-    mebi__view h1 = mebi__take2(s, MEBI__F32, tokens, c->ffn_hidden);
-    mebi__view h3 = mebi__take2(s, MEBI__F32, tokens, c->ffn_hidden);
     mebi__rms_norm(s, x, b->ffn_norm1, mod->scale_ffn, c->norm_eps, a);
-    mebi__linear(s, a, b->w1, none, h1);
-    mebi__linear(s, a, b->w3, none, h3);
-    mebi__swiglu(s, h1, h3, h1);
-    mebi__linear(s, h1, b->w2, none, a);
+    /* In chunks: no row knows another, and the wide tensors stay small. */
+    for (int64_t first = 0; first < tokens && s->status == MEBI_OK; first += chunk) {
+        int64_t count = tokens - first < chunk ? tokens - first : chunk;
+        mebi__view part = mebi__view_rows(a, first, count);
+        mebi__view h1 = mebi__take2(s, MEBI__F32, count, c->ffn_hidden);
+        mebi__view h3 = mebi__take2(s, MEBI__F32, count, c->ffn_hidden);
+        mebi__view rows = mebi__rows_take(s, &b->w1, part);
+        mebi__product(s, rows, &b->w1, h1);
+        mebi__product(s, rows, &b->w3, h3);
+        mebi__rows_give(s, &rows);
+        mebi__swiglu(s, h1, h3, h1);
+        mebi__give(s, &h3);
+        rows = mebi__rows_take(s, &b->w2, h1);
+        mebi__product(s, rows, &b->w2, part);
+        mebi__rows_give(s, &rows);
+        mebi__give(s, &h1);
+    }
     mebi__gated_residual(s, x, a, b->ffn_norm2, c->norm_eps, mod->gate_ffn);
-    mebi__give(s, &h3);
-    mebi__give(s, &h1);
     mebi__give(s, &a);
 }
 

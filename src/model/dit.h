@@ -10,6 +10,7 @@
 #define MEBI_MODEL_DIT_H
 
 #include "compute/ops.h"
+#include "model/matrix.h"
 #include "model/params.h"
 #include "weights/config.h"
 
@@ -17,10 +18,10 @@ enum { MEBI__SEQUENCE_MULTIPLE = 32 };
 
 typedef struct mebi__dit_block {
     mebi__view attention_norm1, attention_norm2, ffn_norm1, ffn_norm2; /* [D] */
-    mebi__view q, k, v, o;                                             /* [D, D] */
+    mebi__matrix q, k, v, o;                                           /* [D, D] */
     mebi__view norm_q, norm_k;                                         /* [head_dim] */
-    mebi__view w1, w3;                                                 /* [F, D] */
-    mebi__view w2;                                                     /* [D, F] */
+    mebi__matrix w1, w3;                                               /* [F, D] */
+    mebi__matrix w2;                                                   /* [D, F] */
     mebi__view modulation_w, modulation_b; /* [4D, adaln_dim], [4D]; none in the context refiner */
 } mebi__dit_block;
 
@@ -36,8 +37,8 @@ typedef struct mebi__dit {
     mebi__dit_block *layer;                           /* config.layers */
 } mebi__dit;
 
-MEBI_MUST_USE mebi_status mebi__dit_load(mebi__dit *m, mebi__device *device,
-                                         mebi__tensors *tensors, const mebi__dit_config *config,
+MEBI_MUST_USE mebi_status mebi__dit_load(mebi__dit *m, const mebi__loading *how,
+                                         const mebi__dit_config *config,
                                          mebi_error *err);
 void mebi__dit_release(mebi__dit *m);
 

@@ -1,34 +1,38 @@
 /* From tensors in a mapped file to views on a device. Must never trust a tensor's alignment. */
-#include "model/params.h"
+#include "model/packing.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-void mebi__params_begin(mebi__params *p, mebi__device *device, mebi__tensors *tensors,
-                        mebi__tag tag, mebi_error *err) {
-    *p = (mebi__params){.device = device, .tensors = tensors, .tag = tag, .err = err};
+void mebi__params_begin(mebi__params *p, const mebi__loading *how, mebi__tag tag, mebi_error *err) {
+    *p = (mebi__params){.how = *how, .tag = tag, .err = err};
 }
 
 mebi_status mebi__params_end(mebi__params *p) {
-    if (p->status == MEBI_OK) p->status = mebi__tensors_report(p->tensors, p->err);
+    if (p->status == MEBI_OK) p->status = mebi__tensors_report(p->how.tensors, p->err);
+    if (p->status == MEBI_OK) p->status = mebi__params_pack(p);
+    mebi__free(p->job);
+    p->job = NULL;
     p->err = NULL; /* the caller's error need not outlive loading */
     return p->status;
 }
 
 void mebi__params_release(mebi__params *p) {
-    for (int i = 0; i < p->count; i++) p->device->table->buffer_destroy(p->device, p->buffer[i]);
+    for (int i = 0; i < p->count; i++) p->how.device->table->buffer_destroy(p->how.device, p->buffer[i]);
     mebi__free(p->buffer);
+    mebi__free(p->job);
+    mebi__free(p->packed);
     *p = (mebi__params){0};
 }
 
-static int keep(mebi__params *p, mebi__buffer *buffer) {
+int mebi__params_keep(mebi__params *p, mebi__buffer *buffer) {
     if (p->count == p->capacity) {
         int capacity = p->capacity ? 2 * p->capacity : 64;
         mebi__buffer **grown = mebi__realloc_array(MEBI__TAG_GENERAL, p->buffer, (size_t)capacity,
                                                    sizeof *grown);
         if (!grown) {
-            p->device->table->buffer_destroy(p->device, buffer);
+            p->how.device->table->buffer_destroy(p->how.device, buffer);
             p->status = mebi__fail(p->err, MEBI_NO_MEMORY, "No memory for a model's tensors.");
             return 0;
         }
@@ -44,10 +48,10 @@ static mebi__view place(mebi__params *p, const mebi__shape *shape, mebi__dtype t
                         const void *host, size_t bytes) {
     mebi__view v = {.dtype = type, .shape = *shape};
     mebi__buffer *buffer;
-    p->status = p->device->table->buffer_create(p->device, p->tag, bytes, &buffer, p->err);
-    if (p->status != MEBI_OK || !keep(p, buffer)) return v;
+    p->status = p->how.device->table->buffer_create(p->how.device, p->tag, bytes, &buffer, p->err);
+    if (p->status != MEBI_OK || !mebi__params_keep(p, buffer)) return v;
     v.buffer = buffer;
-    p->status = p->device->table->upload(p->device, v, host, p->err);
+    p->status = p->how.device->table->upload(p->how.device, v, host, p->err);
     return v;
 }
 
@@ -55,8 +59,8 @@ static mebi__view use_in_place(mebi__params *p, const mebi__tensor *t, size_t by
     mebi__view v = {.dtype = t->dtype, .shape = t->shape};
     mebi__buffer *buffer;
     p->status =
-        p->device->table->buffer_import(p->device, p->tag, t->data, bytes, &buffer, p->err);
-    if (p->status == MEBI_OK && keep(p, buffer)) v.buffer = buffer;
+        p->how.device->table->buffer_import(p->how.device, p->tag, t->data, bytes, &buffer, p->err);
+    if (p->status == MEBI_OK && mebi__params_keep(p, buffer)) v.buffer = buffer;
     return v;
 }
 
@@ -75,15 +79,11 @@ __attribute__((format(printf, 4, 0))) static const mebi__tensor *
 want(mebi__params *p, int rank, const int64_t *dim, const char *name, va_list args) {
     char full[NAME_BYTES];
     vsnprintf(full, sizeof full, name, args);
-    return p->status == MEBI_OK ? mebi__tensors_want(p->tensors, rank, dim, "%s", full) : NULL;
+    return p->status == MEBI_OK ? mebi__tensors_want(p->how.tensors, rank, dim, "%s", full) : NULL;
 }
 
-mebi__view mebi__param_matrix(mebi__params *p, int64_t rows, int64_t columns, const char *name, ...) {
+static mebi__view plain_matrix(mebi__params *p, const mebi__tensor *t) {
     mebi__view v = {0};
-    va_list args;
-    va_start(args, name);
-    const mebi__tensor *t = want(p, 2, (int64_t[]){rows, columns}, name, args);
-    va_end(args);
     size_t count, bytes;
     if (!t || !mebi__shape_elements(&t->shape, &count) ||
         !mebi__shape_bytes(&t->shape, t->dtype, &bytes))
@@ -95,6 +95,24 @@ mebi__view mebi__param_matrix(mebi__params *p, int64_t rows, int64_t columns, co
     if (host) v = place(p, &t->shape, MEBI__F32, host, count * sizeof *host);
     mebi__free(host);
     return v;
+}
+
+mebi__view mebi__param_matrix(mebi__params *p, int64_t rows, int64_t columns, const char *name, ...) {
+    va_list args;
+    va_start(args, name);
+    const mebi__tensor *t = want(p, 2, (int64_t[]){rows, columns}, name, args);
+    va_end(args);
+    return plain_matrix(p, t);
+}
+
+void mebi__param_product(mebi__params *p, mebi__matrix *out, int64_t rows, int64_t columns,
+                         const char *name, ...) {
+    va_list args;
+    va_start(args, name);
+    const mebi__tensor *t = want(p, 2, (int64_t[]){rows, columns}, name, args);
+    va_end(args);
+    *out = (mebi__matrix){.plain = plain_matrix(p, t)};
+    if (t && p->how.precision == MEBI__PRECISION_INT8) mebi__params_pack_later(p, out, t);
 }
 
 /* Biases and norms are looked through when they are loaded: they are small. */
@@ -118,11 +136,11 @@ mebi__view mebi__param_vector(mebi__params *p, int64_t n, const char *name, ...)
     vsnprintf(full, sizeof full, name, args);
     va_end(args);
     if (p->status != MEBI_OK) return v;
-    const mebi__tensor *found = mebi__tensors_find(p->tensors, full);
+    const mebi__tensor *found = mebi__tensors_find(p->how.tensors, full);
     int64_t row[2] = {1, n};
     int is_row = found && found->shape.rank == 2 && found->shape.dim[0] == 1;
     const mebi__tensor *t =
-        mebi__tensors_want(p->tensors, is_row ? 2 : 1, is_row ? row : &n, "%s", full);
+        mebi__tensors_want(p->how.tensors, is_row ? 2 : 1, is_row ? row : &n, "%s", full);
     float *host = t ? as_f32(p, t, (size_t)n) : NULL;
     if (host && all_finite(p, t, host, n))
         v = place(p, &(mebi__shape){.rank = 1, .dim = {n}}, MEBI__F32, host,

@@ -7,22 +7,48 @@
 #define MEBI_MODEL_PARAMS_H
 
 #include "compute/device.h"
+#include "model/matrix.h"
 #include "weights/tensors.h"
+
+/* How a part's large matrices are multiplied. */
+typedef enum mebi__precision {
+    MEBI__PRECISION_PLAIN, /* in the file's own type */
+    MEBI__PRECISION_INT8,  /* quantized while the part is loaded */
+} mebi__precision;
+
+/* From where and in which form a part is loaded. */
+typedef struct mebi__loading {
+    mebi__device *device;
+    mebi__tensors *tensors;
+    mebi__precision precision;
+    /* Asked as packing goes on, 0..1: non-zero stops it with MEBI_CANCELLED. May be NULL. */
+    int (*progress)(void *context, double fraction);
+    void *context;
+} mebi__loading;
+
+/* A matrix that is to be packed when all are known. */
+typedef struct mebi__pack_job {
+    mebi__matrix *matrix;
+    const mebi__tensor *tensor;
+    size_t offset, bytes; /* in the packed block */
+} mebi__pack_job;
 
 /* The buffers behind one part's views. Start with mebi__params_begin; the first error sticks. */
 typedef struct mebi__params {
-    mebi__device *device;
-    mebi__tensors *tensors;
+    mebi__loading how;
     mebi__tag tag;
     mebi__buffer **buffer;
     int count, capacity;
+    mebi__pack_job *job;
+    int jobs, job_capacity;
+    unsigned char *packed; /* all packed matrices of the part; NULL: none */
+    size_t packed_bytes;
     mebi_status status;
     mebi_error *err;
 } mebi__params;
 
-void mebi__params_begin(mebi__params *p, mebi__device *device, mebi__tensors *tensors,
-                        mebi__tag tag, mebi_error *err);
-/* Every tensor asked for was there: MEBI_OK, or what was wrong with which. */
+void mebi__params_begin(mebi__params *p, const mebi__loading *how, mebi__tag tag, mebi_error *err);
+/* Every tensor asked for was there: MEBI_OK, or what was wrong with which. Packs what is to be packed. */
 MEBI_MUST_USE mebi_status mebi__params_end(mebi__params *p);
 void mebi__params_release(mebi__params *p);
 
@@ -30,6 +56,11 @@ void mebi__params_release(mebi__params *p);
  * for a tensor that is missing the view has no buffer; mebi__params_end tells. */
 __attribute__((format(printf, 4, 5))) mebi__view
 mebi__param_matrix(mebi__params *p, int64_t rows, int64_t columns, const char *name, ...);
+/* The same for a matrix that does a share of the arithmetic: *out gets its plain form now, and, when the
+ * part is loaded in int8 and the columns allow it, its packed one by mebi__params_end. */
+__attribute__((format(printf, 5, 6))) void mebi__param_product(mebi__params *p, mebi__matrix *out,
+                                                               int64_t rows, int64_t columns,
+                                                               const char *name, ...);
 /* A vector [n] as f32; [1, n] in the file is fine. A NaN or infinity in it is refused. */
 __attribute__((format(printf, 3, 4))) mebi__view mebi__param_vector(mebi__params *p, int64_t n,
                                                                     const char *name, ...);

@@ -9,22 +9,22 @@ static void load_layer(mebi__params *p, mebi__qwen3_layer *l, const mebi__qwen3_
     l->input_norm = mebi__param_vector(p, hidden, "model.layers.%d.input_layernorm.weight", i);
     l->post_norm =
         mebi__param_vector(p, hidden, "model.layers.%d.post_attention_layernorm.weight", i);
-    l->q = mebi__param_matrix(p, q, hidden, "model.layers.%d.self_attn.q_proj.weight", i);
-    l->k = mebi__param_matrix(p, kv, hidden, "model.layers.%d.self_attn.k_proj.weight", i);
-    l->v = mebi__param_matrix(p, kv, hidden, "model.layers.%d.self_attn.v_proj.weight", i);
-    l->o = mebi__param_matrix(p, hidden, q, "model.layers.%d.self_attn.o_proj.weight", i);
+    mebi__param_product(p, &l->q, q, hidden, "model.layers.%d.self_attn.q_proj.weight", i);
+    mebi__param_product(p, &l->k, kv, hidden, "model.layers.%d.self_attn.k_proj.weight", i);
+    mebi__param_product(p, &l->v, kv, hidden, "model.layers.%d.self_attn.v_proj.weight", i);
+    mebi__param_product(p, &l->o, hidden, q, "model.layers.%d.self_attn.o_proj.weight", i);
     l->q_norm = mebi__param_vector(p, c->head_dim, "model.layers.%d.self_attn.q_norm.weight", i);
     l->k_norm = mebi__param_vector(p, c->head_dim, "model.layers.%d.self_attn.k_norm.weight", i);
-    l->gate = mebi__param_matrix(p, mid, hidden, "model.layers.%d.mlp.gate_proj.weight", i);
-    l->up = mebi__param_matrix(p, mid, hidden, "model.layers.%d.mlp.up_proj.weight", i);
-    l->down = mebi__param_matrix(p, hidden, mid, "model.layers.%d.mlp.down_proj.weight", i);
+    mebi__param_product(p, &l->gate, mid, hidden, "model.layers.%d.mlp.gate_proj.weight", i);
+    mebi__param_product(p, &l->up, mid, hidden, "model.layers.%d.mlp.up_proj.weight", i);
+    mebi__param_product(p, &l->down, hidden, mid, "model.layers.%d.mlp.down_proj.weight", i);
 }
 
-mebi_status mebi__qwen3_load(mebi__qwen3 *m, mebi__device *device, mebi__tensors *tensors,
+mebi_status mebi__qwen3_load(mebi__qwen3 *m, const mebi__loading *how,
                              const mebi__qwen3_config *config, mebi_error *err) {
     *m = (mebi__qwen3){.config = *config};
     mebi__params *p = &m->params;
-    mebi__params_begin(p, device, tensors, MEBI__TAG_ENCODER, err);
+    mebi__params_begin(p, how, MEBI__TAG_ENCODER, err);
     m->layer = mebi__alloc_array(MEBI__TAG_ENCODER, (size_t)config->layers, sizeof *m->layer);
     if (!m->layer) p->status = mebi__fail(err, MEBI_NO_MEMORY, "No memory for the text encoder.");
     m->embed = mebi__param_matrix(p, config->vocab, config->hidden, "model.embed_tokens.weight");
@@ -57,15 +57,19 @@ static void attend(mebi__stream *s, const mebi__qwen3_layer *l, const mebi__qwen
     mebi__view v = mebi__take2(s, MEBI__F32, tokens, kv_width);
     mebi__view o = mebi__take2(s, MEBI__F32, tokens, q_width);
     mebi__rms_norm(s, x, l->input_norm, none, c->norm_eps, a);
-    mebi__linear(s, a, l->q, none, q);
-    mebi__linear(s, a, l->k, none, k);
-    mebi__linear(s, a, l->v, none, v);
+    mebi__view rows = mebi__rows_take(s, &l->q, a);
+    mebi__product(s, rows, &l->q, q);
+    mebi__product(s, rows, &l->k, k);
+    mebi__product(s, rows, &l->v, v);
+    mebi__rows_give(s, &rows);
     mebi__norm_rope(s, q, c->heads, l->q_norm, c->norm_eps, rope->cos, rope->sin,
                     MEBI__ROPE_HALVES);
     mebi__norm_rope(s, k, c->kv_heads, l->k_norm, c->norm_eps, rope->cos, rope->sin,
                     MEBI__ROPE_HALVES);
     mebi__attention(s, q, k, v, c->heads, c->kv_heads, 1, o);
-    mebi__linear(s, o, l->o, none, a);
+    rows = mebi__rows_take(s, &l->o, o);
+    mebi__product(s, rows, &l->o, a);
+    mebi__rows_give(s, &rows);
     mebi__combine(s, 1, a, 1, x);
     mebi__give(s, &o);
     mebi__give(s, &v);
@@ -83,10 +87,14 @@ static void feed_forward(mebi__stream *s, const mebi__qwen3_layer *l, const mebi
     mebi__view gate = mebi__take2(s, MEBI__F32, tokens, c->intermediate);
     mebi__view up = mebi__take2(s, MEBI__F32, tokens, c->intermediate);
     mebi__rms_norm(s, x, l->post_norm, none, c->norm_eps, a);
-    mebi__linear(s, a, l->gate, none, gate);
-    mebi__linear(s, a, l->up, none, up);
+    mebi__view rows = mebi__rows_take(s, &l->gate, a);
+    mebi__product(s, rows, &l->gate, gate);
+    mebi__product(s, rows, &l->up, up);
+    mebi__rows_give(s, &rows);
     mebi__swiglu(s, gate, up, gate);
-    mebi__linear(s, gate, l->down, none, a);
+    rows = mebi__rows_take(s, &l->down, gate);
+    mebi__product(s, rows, &l->down, a);
+    mebi__rows_give(s, &rows);
     mebi__combine(s, 1, a, 1, x);
     mebi__give(s, &up);
     mebi__give(s, &gate);

@@ -12,11 +12,11 @@
 
 typedef struct mebi__qwen3_layer {
     mebi__view input_norm, post_norm;   /* [hidden] */
-    mebi__view q, k, v;                 /* [heads*head_dim | kv_heads*head_dim, hidden] */
+    mebi__matrix q, k, v;               /* [heads*head_dim | kv_heads*head_dim, hidden] */
     mebi__view q_norm, k_norm;          /* [head_dim] */
-    mebi__view o;                       /* [hidden, heads*head_dim] */
-    mebi__view gate, up;                /* [intermediate, hidden] */
-    mebi__view down;                    /* [hidden, intermediate] */
+    mebi__matrix o;                     /* [hidden, heads*head_dim] */
+    mebi__matrix gate, up;              /* [intermediate, hidden] */
+    mebi__matrix down;                  /* [hidden, intermediate] */
 } mebi__qwen3_layer;
 
 typedef struct mebi__qwen3 {
@@ -26,9 +26,8 @@ typedef struct mebi__qwen3 {
     mebi__qwen3_layer *layer; /* config.layers - 1 of them */
 } mebi__qwen3;
 
-MEBI_MUST_USE mebi_status mebi__qwen3_load(mebi__qwen3 *m, mebi__device *device,
-                                           mebi__tensors *tensors,
-                                           const mebi__qwen3_config *config, mebi_error *err);
+MEBI_MUST_USE mebi_status mebi__qwen3_load(mebi__qwen3 *m, const mebi__loading *how,
+                                         const mebi__qwen3_config *config, mebi_error *err);
 void mebi__qwen3_release(mebi__qwen3 *m);
 
 /* features[T, hidden] of T ids on the host. Submits once a layer. */

@@ -106,7 +106,7 @@ mebi_status mebi__vae_load(mebi__vae *m, mebi__device *device, mebi__tensors *te
                            const mebi__vae_config *config, int with_encoder, mebi_error *err) {
     *m = (mebi__vae){.config = *config, .has_encoder = with_encoder};
     mebi__params *p = &m->params;
-    mebi__params_begin(p, device, tensors, MEBI__TAG_VAE, err);
+    mebi__params_begin(p, &(mebi__loading){.device = device, .tensors = tensors}, MEBI__TAG_VAE, err);
     if (config->levels < 1 || config->levels > MEBI__VAE_LEVELS || config->layers_per_block < 1 ||
         config->layers_per_block >= MEBI__VAE_RESNETS)
         p->status = mebi__fail(err, MEBI_UNSUPPORTED,

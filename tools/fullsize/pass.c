@@ -1,7 +1,7 @@
 /* One pass of one part of a model over the inputs stored in a reference file; every named stage goes
  * to a safetensors file for compare.py. Also tells seconds and planned bytes.
  *
- * usage: fullsize-pass MODEL REFERENCE.safetensors OUT.safetensors [transformer|text_encoder|vae] */
+ * usage: fullsize-pass MODEL REFERENCE.safetensors OUT.safetensors [transformer|text_encoder|vae [int8]] */
 #include "base/os.h"
 #include "compute/dry.h"
 #include "cpu/cpu.h"
@@ -159,7 +159,7 @@ static void read_inputs(pass *p, const mebi__safetensors *f) {
 int main(int argc, char **argv) {
     if (argc < 4) {
         fprintf(stderr, "usage: fullsize-pass MODEL REFERENCE.safetensors OUT.safetensors "
-                        "[transformer|text_encoder|vae]\n");
+                        "[transformer|text_encoder|vae [int8]]\n");
         return 2;
     }
     pass p = {.part = argc > 4 ? argv[4] : "transformer"};
@@ -175,10 +175,14 @@ int main(int argc, char **argv) {
     check(mebi__model_files_open(&paths, &files, &err));
     check(mebi__safetensors_open(argv[2], &reference, &err));
     mebi__pipeline *m = &p.model;
+    int int8 = argc > 5 && strcmp(argv[5], "int8") == 0;
+    mebi__loading how = {.device = device,
+                         .tensors = strcmp(p.part, "transformer") == 0 ? files.dit : files.encoder,
+                         .precision = int8 ? MEBI__PRECISION_INT8 : MEBI__PRECISION_PLAIN};
     if (strcmp(p.part, "transformer") == 0)
-        check(mebi__dit_load(&m->dit, device, files.dit, &files.dit_config, &err));
+        check(mebi__dit_load(&m->dit, &how, &files.dit_config, &err));
     else if (strcmp(p.part, "text_encoder") == 0)
-        check(mebi__qwen3_load(&m->encoder, device, files.encoder, &files.encoder_config, &err));
+        check(mebi__qwen3_load(&m->encoder, &how, &files.encoder_config, &err));
     else check(mebi__vae_load(&m->vae, device, files.vae, &files.vae_config, 0, &err));
     read_inputs(&p, &reference);
 
