@@ -2,7 +2,7 @@
 #ifndef MEBI_WEIGHTS_NAMES_H
 #define MEBI_WEIGHTS_NAMES_H
 
-#include "weights/safetensors.h"
+#include "weights/stored.h"
 #include "weights/tensors.h"
 
 enum { MEBI__LONG_NAME_BYTES = MEBI__NAME_BYTES + 64 }; /* a translated name may be longer */

@@ -22,41 +22,9 @@ static const struct {
     {"F6_E3M2", 6, -1},     {"F4", 4, -1},
 };
 
-static int starts_with(const unsigned char *data, size_t bytes, const char *magic, size_t length) {
-    return bytes >= length && memcmp(data, magic, length) == 0;
-}
-
-/* What people hand in instead of a safetensors file. */
-static mebi_status refuse_foreign(const char *path, const unsigned char *data, size_t bytes,
-                                  mebi_error *err) {
-#define STARTS(magic) starts_with(data, bytes, magic, sizeof(magic) - 1)
-    if (bytes == 0) return mebi__fail(err, MEBI_BAD_FILE, "%s is empty: get it again.", path);
-    if (STARTS("GGUF"))
-        return mebi__fail(err, MEBI_UNSUPPORTED,
-                          "%s is a GGUF file, which is not supported yet: use safetensors.", path);
-    if (STARTS("PK\x03\x04") || (STARTS("\x80") && bytes > 1 && data[1] >= 2 && data[1] <= 5))
-        return mebi__fail(err, MEBI_UNSUPPORTED,
-                          "%s is a PyTorch pickle, which can run code when it is read: convert it "
-                          "to safetensors.",
-                          path);
-    if (STARTS("version https://git-lfs"))
-        return mebi__fail(err, MEBI_BAD_FILE,
-                          "%s is a git-lfs pointer, not the file itself: fetch it with `git lfs "
-                          "pull` or download it.",
-                          path);
-    if (STARTS("<!DOCTYPE") || STARTS("<!doctype") || STARTS("<html") || STARTS("<HTML") ||
-        STARTS("<?xml"))
-        return mebi__fail(err, MEBI_BAD_FILE,
-                          "%s is a web page (often an error page saved under a model's name), not "
-                          "safetensors: download it again.",
-                          path);
-#undef STARTS
-    return MEBI_OK;
-}
-
 static mebi_status read_header_length(const char *path, const unsigned char *data, size_t bytes,
                                       size_t *length, mebi_error *err) {
-    MEBI_TRY(refuse_foreign(path, data, bytes, err));
+    MEBI_TRY(mebi__stored_refuse_foreign(path, data, bytes, err));
     if (bytes < 8)
         return mebi__fail(err, MEBI_BAD_FILE,
                           "%s is truncated: it has %zu bytes, a safetensors file at least 8.", path,
@@ -153,24 +121,10 @@ static mebi_status parse_offsets(const char *path, const char *name, const json_
     return MEBI_OK;
 }
 
-static mebi_status check_name(const char *path, const char *name, mebi_error *err) {
-    size_t length = strlen(name);
-    int control = 0;
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)name[i];
-        control |= c < 0x20 || c == 0x7F || (c == 0xC2 && (unsigned char)name[i + 1] < 0xA0);
-    }
-    if (length > 0 && length < MEBI__NAME_BYTES && !control) return MEBI_OK;
-    return mebi__fail(err, MEBI_BAD_FILE,
-                      "%s: the tensor name \"%s\" is empty, has control characters or more than %d "
-                      "bytes.",
-                      path, mebi__show(name).text, MEBI__NAME_BYTES - 1);
-}
-
 static mebi_status parse_entry(const char *path, const char *key, const json_t *entry,
                                const unsigned char *data, size_t data_bytes, mebi__stored *out,
                                mebi_error *err) {
-    MEBI_TRY(check_name(path, key, err));
+    MEBI_TRY(mebi__stored_check_name(path, key, err));
     mebi__shown shown = mebi__show(key);
     const char *name = shown.text;
     if (!json_is_object(entry))
@@ -205,14 +159,7 @@ static mebi_status check_metadata(const char *path, json_t *metadata, mebi_error
     return MEBI_OK;
 }
 
-static int by_place(const void *a, const void *b) {
-    const mebi__stored *x = a, *y = b;
-    if (x->data != y->data) return x->data < y->data ? -1 : 1;
-    if (x->bytes != y->bytes) return x->bytes < y->bytes ? -1 : 1;
-    return strcmp(x->name, y->name);
-}
-
-/* Tensors lie end to end and fill the data: the format allows neither overlap nor gap. */
+/* Tensors, sorted, lie end to end and fill the data: the format allows no gap either. */
 static mebi_status check_layout(const mebi__safetensors *file, const unsigned char *data,
                                 size_t data_bytes, mebi_error *err) {
     size_t end = 0;
@@ -220,10 +167,6 @@ static mebi_status check_layout(const mebi__safetensors *file, const unsigned ch
     for (int i = 0; i < file->count; i++) {
         const mebi__stored *t = &file->tensor[i];
         size_t begin = (size_t)(t->data - data);
-        if (begin < end)
-            return mebi__fail(err, MEBI_BAD_FILE,
-                              "%s is broken: the data of tensors %s and %s overlap. Get it again.",
-                              file->path, mebi__show(before).text, mebi__show(t->name).text);
         if (begin > end)
             return mebi__fail(err, MEBI_BAD_FILE,
                               "%s is broken: %zu bytes between %s and tensor %s belong to no "
@@ -278,7 +221,7 @@ static mebi_status parse_root(mebi__safetensors *file, json_t *root, const unsig
         file->count++;
     }
     if (file->count == 0) return mebi__fail(err, MEBI_BAD_FILE, "%s holds no tensors.", file->path);
-    qsort(file->tensor, (size_t)file->count, sizeof *file->tensor, by_place);
+    MEBI_TRY(mebi__stored_sort(file, err));
     return check_layout(file, data, data_bytes, err);
 }
 
@@ -316,9 +259,5 @@ mebi_status mebi__safetensors_open(const char *path, mebi__safetensors *out, meb
 }
 
 void mebi__safetensors_close(mebi__safetensors *file) {
-    mebi__map_close(&file->map);
-    mebi__free(file->path);
-    mebi__free(file->tensor);
-    mebi__free(file->names);
-    memset(file, 0, sizeof *file);
+    mebi__stored_close(file);
 }

@@ -153,13 +153,13 @@ static mebi_status fill(mebi__tensors *set, mebi_error *err) {
 static mebi_status open_file(mebi__tensors *set, const char *path, mebi_error *err) {
     if (set->file_count == set->file_capacity) {
         int capacity = set->file_capacity ? 2 * set->file_capacity : 4;
-        mebi__safetensors *grown =
+        mebi__stored_file *grown =
             mebi__realloc_array(MEBI__TAG_GENERAL, set->file, (size_t)capacity, sizeof *grown);
         if (!grown) return no_memory(set, err);
         set->file = grown;
         set->file_capacity = capacity;
     }
-    MEBI_TRY(mebi__safetensors_open(path, &set->file[set->file_count], err));
+    MEBI_TRY(mebi__stored_open(path, &set->file[set->file_count], err));
     set->file_count++;
     return MEBI_OK;
 }
@@ -210,7 +210,7 @@ static int compare_text(const void *a, const void *b) {
 }
 
 /* Every tensor of the map lies in the file that the map says. */
-static mebi_status check_shard(const char *index, json_t *map, const mebi__safetensors *file,
+static mebi_status check_shard(const char *index, json_t *map, const mebi__stored_file *file,
                                const char **names, mebi_error *err) {
     const char *slash = strrchr(file->path, '/'), *tensor;
     const char *base = slash ? slash + 1 : file->path;
@@ -355,7 +355,7 @@ void mebi__tensors_close(mebi__tensors **tensors) {
         mebi__free(block);
     }
     mebi__free(set->entry);
-    for (int i = 0; i < set->file_count; i++) mebi__safetensors_close(&set->file[i]);
+    for (int i = 0; i < set->file_count; i++) mebi__stored_close(&set->file[i]);
     mebi__free(set->file);
     mebi__free(set->path);
     mebi__free(set);

@@ -2,7 +2,7 @@
 #ifndef MEBI_WEIGHTS_TENSOR_SET_H
 #define MEBI_WEIGHTS_TENSOR_SET_H
 
-#include "weights/safetensors.h"
+#include "weights/stored.h"
 #include "weights/tensors.h"
 
 /* Tensors that mebi can't use (F8, integers, 5 dimensions) are kept in the set, so that asking for
@@ -29,7 +29,7 @@ typedef struct mebi__problem {
 struct mebi__tensors {
     mebi__part part;
     char *path; /* as given */
-    mebi__safetensors *file;
+    mebi__stored_file *file;
     int file_count, file_capacity;
     mebi__entry *entry; /* sorted by name: the count usable ones, then the refused ones, sorted */
     int count, refused, capacity;
