@@ -171,7 +171,7 @@ static inline __m256i rounded(const float *x, __m256 inverse) {
     return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_load_ps(x), inverse));
 }
 
-/* Eight at a time four times: 32 values to q + 90. */
+/* Eight at a time four times: 32 values to q + 110. */
 static inline void round_32(const float *x, __m256 inverse, unsigned char *to) {
     __m256i a = _mm256_packs_epi32(rounded(x, inverse), rounded(x + 8, inverse));
     __m256i b = _mm256_packs_epi32(rounded(x + 16, inverse), rounded(x + 24, inverse));

@@ -13,25 +13,36 @@ typedef struct packing {
     atomic_llong bad; /* a row with a value that is not finite, or -1 */
 } packing;
 
+/* The least scale that keeps every weight and every pair within bounds; not finite if x isn't. */
+static float scale_of(const float *x, int64_t group) {
+    float pair = 0, one = mebi__int8_magnitude(x, group);
+    for (int64_t k = 0; k < group; k += 2) {
+        float sum = fabsf(x[k]) + fabsf(x[k + 1]);
+        pair = sum > pair ? sum : pair;
+    }
+    /* Rounding can add a half to each of a pair. */
+    pair /= (float)(MEBI__INT8_PAIR - 1);
+    one /= (float)MEBI__INT8_WEIGHT;
+    return pair > one ? pair : one;
+}
+
 /* Row c's group to its place in the block; x is rotated. Returns 0 if it isn't finite. */
 static int pack_group(const float *x, int64_t group, int c, unsigned char *block) {
     signed char *q = (signed char *)block + 4 * c;
     float *scale = (float *)(block + MEBI__INT8_PANEL * group) + c;
+    int32_t *correction = (int32_t *)(block + MEBI__INT8_PANEL * (group + 4)) + c;
     /* Adding 1.5 * 2^23 rounds to whole numbers, halves to even. */
     const float to_even = 12582912.0f;
-    int32_t *correction = (int32_t *)(block + MEBI__INT8_PANEL * (group + 4)) + c;
-    float m = mebi__int8_magnitude(x, group);
-    float inverse = m < MEBI__INT8_TINY ? 0 : (float)MEBI__INT8_LIMIT / m;
-    int32_t sum = 0;
-    int32_t rounded[MEBI__INT8_GROUP];
-    if (!isfinite(m)) return 0;
+    float s = scale_of(x, group), inverse = s < MEBI__INT8_TINY ? 0 : 1.0f / s;
+    int32_t sum = 0, rounded[MEBI__INT8_GROUP];
+    if (!isfinite(s)) return 0;
     for (int64_t k = 0; k < group; k++) {
         rounded[k] = (int32_t)(x[k] * inverse + to_even - to_even);
         sum += rounded[k];
     }
     for (int64_t k = 0; k < group; k += 4, q += 4 * MEBI__INT8_PANEL)
         for (int i = 0; i < 4; i++) q[i] = (signed char)rounded[k + i];
-    *scale = m < MEBI__INT8_TINY ? 0 : m / (float)MEBI__INT8_LIMIT / (float)group;
+    *scale = s < MEBI__INT8_TINY ? 0 : s / (float)group;
     *correction = -MEBI__INT8_LIMIT * sum;
     return 1;
 }

@@ -30,7 +30,7 @@ float mebi__int8_magnitude(const float *x, int64_t n) {
     return m;
 }
 
-/* One rotated group to q + 90; returns its scale. */
+/* One rotated group to q + 110; returns its scale. */
 static float quantize_group(const float *x, int64_t n, unsigned char *to) {
     float m = mebi__int8_magnitude(x, n);
     if (!isfinite(m) || m < MEBI__INT8_TINY) {

@@ -77,12 +77,15 @@ mebi_status mebi__dit_load(mebi__dit *m, const mebi__loading *how,
         m->context_refiner = m->noise_refiner + refiners;
         load_ends(p, m);
     }
-    for (int i = 0; i < config->refiner_layers && p->status == MEBI_OK; i++) {
+    for (int i = 0; i < config->refiner_layers && p->status == MEBI_OK; i++)
         load_block(p, &m->noise_refiner[i], config, "noise_refiner", i, 1);
-        load_block(p, &m->context_refiner[i], config, "context_refiner", i, 0);
-    }
     for (int i = 0; i < config->layers && p->status == MEBI_OK; i++)
         load_block(p, &m->layer[i], config, "layers", i, 1);
+    /* The context refiner runs once a prompt and every token reads its result: never quantized. */
+    p->how.precision = MEBI__PRECISION_PLAIN;
+    for (int i = 0; i < config->refiner_layers && p->status == MEBI_OK; i++)
+        load_block(p, &m->context_refiner[i], config, "context_refiner", i, 0);
+    p->how.precision = how->precision;
     mebi_status status = mebi__params_end(p);
     if (status != MEBI_OK) mebi__dit_release(m);
     return status;

@@ -3,13 +3,14 @@
  * A product y[m,n] = x[m,:] . w[n,:] is taken after both have been rotated: K is cut into groups, and
  * each group of x and of w is multiplied by the same orthonormal Hadamard matrix, which changes no
  * product and spreads an outlier over its group. Then each group of each row is divided by a scale of
- * its own and rounded to -90..90. The bound lets plain AVX2 add two products of an offset activation
- * (0..180) and a weight in 16 bits: 2 * 180 * 90 < 2^15. So every instruction set computes the very same
- * integers.
+ * its own and rounded: activations to -110..110, weights to -127..127 with neighbours (k even and k + 1)
+ * that are together no larger than 148. So plain AVX2 can add two products of an offset activation (0..220)
+ * and a weight in 16 bits, 220 * 148 < 2^15, and every instruction set computes the very same integers.
+ * (Of all such bounds these make the two rounding errors together smallest for normal distributions.)
  *
- *   row (activations)     [K] u8: q + 90; then [K / group] f32 scales; padded to 64 bytes
+ *   row (activations)     [K] u8: q + 110; then [K / group] f32 scales; padded to 64 bytes
  *   panel (16 weight rows) for each group: [group / 4][16][4] i8: q; then [16] f32 scales, [16] i32:
- *                          -90 times the sum of the row's q. Rows beyond the last are zeros.
+ *                          -110 times the sum of the row's q. Rows beyond the last are zeros.
  *
  * The matrix is used unnormalized, with entries of 1 and -1; the weights' side carries the factor
  * 1 / group, a power of two.
@@ -23,7 +24,9 @@
 #include <stdint.h>
 
 enum {
-    MEBI__INT8_LIMIT = 90,     /* of |q| */
+    MEBI__INT8_LIMIT = 110,    /* of an activation's |q| */
+    MEBI__INT8_WEIGHT = 127,   /* of a weight's |q| */
+    MEBI__INT8_PAIR = 148,     /* of the sum of two neighbouring weights' |q| */
     MEBI__INT8_PANEL = 16,     /* weight rows of a panel */
     MEBI__INT8_GROUP = 256,    /* most elements of a group */
     MEBI__INT8_MULTIPLE = 32,  /* K is a multiple: the smallest group */
