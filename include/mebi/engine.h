@@ -27,6 +27,19 @@ extern "C" {
 
 typedef struct mebi_engine mebi_engine; /* owned by the caller; ended by mebi_engine_close */
 
+/* How the large matrices of transformer and text encoder are multiplied. */
+typedef enum mebi_precision {
+    MEBI_PRECISION_AUTO, /* int8 for models of over half a billion weights, else f32 */
+    MEBI_PRECISION_F32,  /* the weights as the file has them, f32 arithmetic */
+    MEBI_PRECISION_BF16, /* the same with activations in bf16 where the processor multiplies that */
+    MEBI_PRECISION_INT8, /* weights and activations quantized: about twice as fast; docs/numerics.md
+                            has what it costs in accuracy */
+    MEBI_PRECISION_COUNT
+} mebi_precision;
+
+/* "auto", "f32", "bf16", "int8". Never NULL. */
+MEBI_API const char *mebi_precision_name(mebi_precision precision);
+
 /* Where a model's parts are, and how to run them. Strings need only live during the call. */
 typedef struct mebi_engine_params {
     const char *model;           /* folder in the diffusers layout; NULL if every part is given */
@@ -35,6 +48,11 @@ typedef struct mebi_engine_params {
     const char *vae;
     const char *tokenizer; /* a folder or a tokenizer.json */
     int threads;           /* 1 to 256; 0: one for each physical core */
+    mebi_precision precision;
+    /* Folder for weights in packed form, made at the first start and read at later ones. NULL: the
+     * environment's MEBI_CACHE_DIR, else XDG_CACHE_HOME/mebi, else ~/.cache/mebi. "": none; packed weights
+     * then take memory of their own. */
+    const char *cache;
 } mebi_engine_params;
 
 MEBI_API mebi_engine_params mebi_engine_params_default(void);
@@ -72,6 +90,8 @@ typedef struct mebi_callbacks {
     /* Asked after every layer: non-zero ends the job with MEBI_CANCELLED. Usually reads a flag that
      * another thread or a signal handler sets. */
     int (*cancelled)(void *context);
+    /* Something the user should know, as a sentence; work goes on. */
+    void (*notice)(void *context, const char *text);
 } mebi_callbacks;
 
 /* callbacks may be NULL; the image callback is not used. */
@@ -86,6 +106,7 @@ typedef struct mebi_engine_info {
     const char *model_hash;    /* 16 hex digits: names, shapes and a sample of the weights */
     const char *cpu;           /* instruction set in use: "avx2", "ref", ... */
     const char *unused_tensors; /* tensors in the files that nothing asked for; "" if none */
+    mebi_precision precision; /* in use: never AUTO */
     int threads;
     int size_multiple; /* width and height must be multiples of this: 16 */
     int largest_side;  /* pixels */
@@ -126,6 +147,7 @@ typedef struct mebi_report {
     size_t peak_bytes;  /* measured: the process's highest resident size less mapped model files */
     int64_t seed;       /* of the first picture */
     int images;         /* handed to the image callback */
+    int exact_runs;     /* steps and prompts done again in f32: int8 gave no number */
     double seconds[MEBI_STAGE_COUNT]; /* loading: of this engine */
     double total_seconds;
 } mebi_report;

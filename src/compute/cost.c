@@ -52,5 +52,5 @@ void mebi__op_cost(const mebi__op *op, double *operations, double *bytes) {
     for (int i = 0; i < 6; i++) *bytes += bytes_of(all[i]);
     /* Only the rows looked up are read. */
     if (op->kind == MEBI__OP_EMBED)
-        *bytes += bytes_of(&op->y) * (op->w.dtype == MEBI__BF16 ? 0.5 : 1) - bytes_of(&op->w);
+        *bytes += bytes_of(&op->w) * ((double)op->y.shape.dim[0] / (double)op->w.shape.dim[0] - 1);
 }

@@ -27,6 +27,7 @@ typedef struct mebi__view {
     size_t offset;        /* bytes; multiple of the element size */
     mebi__dtype dtype;
     mebi__shape shape;
+    float scale; /* of a weight of linear or embed: its values are those stored times this; 0: no scale */
 } mebi__view;
 
 /* A matrix w[n,k] that is read row by row, several threads at once, each other rows. */

@@ -4,6 +4,7 @@
  * validation; it fails the stream with a sentence and never reaches a backend. */
 #include "compute/ops.h"
 
+#include <math.h>
 #include <string.h>
 
 const char *mebi__op_name(mebi__op_kind kind) {
@@ -37,8 +38,15 @@ static int is_view(mebi__stream *s, mebi__op_kind kind, const mebi__view *v, meb
                    "a tensor reaches beyond its buffer");
 }
 
+/* Of a convolution, whose weights are turned when they are loaded: f32 or bf16. */
 static int is_weight(mebi__stream *s, mebi__op_kind kind, const mebi__view *w, int rank) {
     return is_view(s, kind, w, w->dtype == MEBI__BF16 ? MEBI__BF16 : MEBI__F32, rank);
+}
+
+/* A matrix as model files have it: of any type with values, perhaps with a scale. */
+static int is_matrix(mebi__stream *s, mebi__op_kind kind, const mebi__view *w) {
+    return is_view(s, kind, w, mebi__dtype_decodes(w->dtype) ? w->dtype : MEBI__F32, 2) &&
+           require(s, kind, isfinite(w->scale), "a scale is not finite");
 }
 
 /* An optional vector of n values. */
@@ -77,7 +85,7 @@ void mebi__linear(mebi__stream *s, mebi__view x, mebi__view w, mebi__view b, meb
     int int8 = w.dtype == MEBI__INT8_PANELS;
     if (int8) op.kind = MEBI__OP_LINEAR_INT8;
     if (is_view(s, op.kind, &x, int8 ? MEBI__INT8_ROWS : MEBI__F32, 2) &&
-        (int8 ? is_view(s, op.kind, &w, MEBI__INT8_PANELS, 2) : is_weight(s, op.kind, &w, 2)) &&
+        (int8 ? is_view(s, op.kind, &w, MEBI__INT8_PANELS, 2) : is_matrix(s, op.kind, &w)) &&
         is_view(s, op.kind, &y, MEBI__F32, 2) && is_vector(s, op.kind, &b, w.shape.dim[0], 1) &&
         require(s, op.kind,
                 x.shape.dim[0] == y.shape.dim[0] && x.shape.dim[1] == w.shape.dim[1] &&
@@ -95,7 +103,7 @@ void mebi__quantize(mebi__stream *s, mebi__view x, mebi__view y) {
 
 void mebi__embed(mebi__stream *s, mebi__view ids, mebi__view w, mebi__view y) {
     mebi__op op = {.kind = MEBI__OP_EMBED, .x = ids, .w = w, .y = y};
-    if (is_view(s, op.kind, &ids, MEBI__I32, 1) && is_weight(s, op.kind, &w, 2) &&
+    if (is_view(s, op.kind, &ids, MEBI__I32, 1) && is_matrix(s, op.kind, &w) &&
         is_view(s, op.kind, &y, MEBI__F32, 2) &&
         require(s, op.kind,
                 y.shape.dim[0] == ids.shape.dim[0] && y.shape.dim[1] == w.shape.dim[1],

@@ -5,9 +5,10 @@
  * so model code reads as the formula it is and checks once, at mebi__stream_submit or _wait.
  *
  * Letters: M rows (tokens), K inputs, N outputs, D width, S sequence, H height, W width, C channels.
- * Views are f32 unless it says otherwise; weights w of linear, embed and conv2d may be f32 or bf16,
- * those of linear also int8; all other weights (norms, biases) are f32. bf16 products accumulate in f32. Outputs must not
- * overlap inputs unless "may be" says so.
+ * Views are f32 unless it says otherwise. Weights w of linear and embed are of any type that has values
+ * (f32, f16, bf16, 8-bit floats, GGUF's blocks: then K is whole blocks), those of linear also int8, those
+ * of conv2d f32 or bf16; all other weights (norms, biases) are f32. Products accumulate in f32. Outputs
+ * must not overlap inputs unless "may be" says so.
  */
 #ifndef MEBI_COMPUTE_OPS_H
 #define MEBI_COMPUTE_OPS_H
@@ -82,6 +83,7 @@ typedef struct mebi__stream {
     mebi_status status; /* sticky */
     mebi_error *err;    /* caller's; may be NULL */
     int exact;          /* 1: products in the weights' own precision, though a packed form exists */
+    int exact_runs;     /* counts what had to be done again that way */
     int (*cancelled)(void *context); /* asked at each submit; may be NULL */
     void *cancel_context;
     /* Told at each named stage of a forward pass (index -1: there is only one); may be NULL. It may

@@ -16,6 +16,11 @@ const char *mebi_stage_name(mebi_stage stage) {
     return stage >= 0 && stage < MEBI_STAGE_COUNT ? names[stage] : "unknown";
 }
 
+const char *mebi_precision_name(mebi_precision precision) {
+    static const char *const names[] = {"auto", "f32", "bf16", "int8"};
+    return (unsigned)precision < MEBI_PRECISION_COUNT ? names[precision] : "unknown";
+}
+
 /* Tells how far loading is; fails if the caller wants to stop. */
 static mebi_status loading(const mebi_callbacks *c, int done, int parts, double since,
                            mebi_error *err) {
@@ -64,18 +69,51 @@ static mebi_status list_maps(mebi_engine *e, mebi_error *err) {
     return MEBI_OK;
 }
 
+enum { PARTS = 5 };
+
+/* How far loading is while a part's weights are packed. */
+typedef struct part_progress {
+    const mebi_callbacks *callbacks;
+    double since;
+    int done; /* parts */
+} part_progress;
+
+static int packing(void *context, double fraction) {
+    const part_progress *p = context;
+    mebi_progress now = {.stage = MEBI_STAGE_LOAD,
+                         .fraction = (p->done + fraction) / PARTS,
+                         .seconds = mebi__now_seconds() - p->since,
+                         .seconds_left = -1};
+    if (!p->callbacks) return 0;
+    if (p->callbacks->progress) p->callbacks->progress(p->callbacks->context, &now);
+    return p->callbacks->cancelled && p->callbacks->cancelled(p->callbacks->context);
+}
+
+static mebi__loading loading_of(const mebi_engine *e, mebi__tensors *tensors, part_progress *progress) {
+    int int8 = e->precision == MEBI_PRECISION_INT8;
+    return (mebi__loading){.device = e->device,
+                           .tensors = tensors,
+                           .precision = int8 ? MEBI__PRECISION_INT8 : MEBI__PRECISION_PLAIN,
+                           .cache = e->cache,
+                           .progress = packing,
+                           .context = progress};
+}
+
 static mebi_status load_parts(mebi_engine *e, const mebi_callbacks *c, double since,
                               mebi_error *err) {
-    enum { PARTS = 5 };
     mebi__pipeline *p = &e->pipeline;
     p->scheduler = e->files.scheduler;
     MEBI_TRY(loading(c, 1, PARTS, since, err));
     MEBI_TRY(mebi__tokenizer_open(e->files.tokenizer_path, &e->tokenizer, err));
     MEBI_TRY(check_tokenizer(e, err));
     MEBI_TRY(loading(c, 2, PARTS, since, err));
-    MEBI_TRY(mebi__qwen3_load(&p->encoder, &(mebi__loading){.device = e->device, .tensors = e->files.encoder, .precision = e->precision}, &e->files.encoder_config, err));
+    part_progress progress = {c, since, 2};
+    mebi__loading how = loading_of(e, e->files.encoder, &progress);
+    MEBI_TRY(mebi__qwen3_load(&p->encoder, &how, &e->files.encoder_config, err));
     MEBI_TRY(loading(c, 3, PARTS, since, err));
-    MEBI_TRY(mebi__dit_load(&p->dit, &(mebi__loading){.device = e->device, .tensors = e->files.dit, .precision = e->precision}, &e->files.dit_config, err));
+    progress.done = 3;
+    how = loading_of(e, e->files.dit, &progress);
+    MEBI_TRY(mebi__dit_load(&p->dit, &how, &e->files.dit_config, err));
     MEBI_TRY(loading(c, 4, PARTS, since, err));
     MEBI_TRY(mebi__vae_load(&p->vae, e->device, e->files.vae, &e->files.vae_config, 0, err));
     MEBI_TRY(loading(c, 5, PARTS, since, err));
@@ -83,8 +121,18 @@ static mebi_status load_parts(mebi_engine *e, const mebi_callbacks *c, double si
     return MEBI_OK;
 }
 
+/* int8 pays where a step's time is its matrices; a small model keeps its last digit instead. */
+static mebi_precision choose_precision(const mebi_engine *e, mebi_precision asked) {
+    const mebi__dit_config *c = &e->files.dit_config;
+    double weights = (double)c->layers * c->dim * (4.0 * c->dim + 3.0 * c->ffn_hidden);
+    if (asked != MEBI_PRECISION_AUTO) return asked;
+    return weights >= 5e8 ? MEBI_PRECISION_INT8 : MEBI_PRECISION_F32;
+}
+
 static mebi_status open_engine(mebi_engine *e, const mebi_engine_params *params,
                                const mebi_callbacks *c, double since, mebi_error *err) {
+    if ((unsigned)params->precision >= MEBI_PRECISION_COUNT)
+        return mebi__fail(err, MEBI_BAD_ARGUMENT, "Precision %d is not known.", (int)params->precision);
     int threads = params->threads ? params->threads : mebi__physical_cores();
     mebi__cpu_level level;
     mebi__model_paths paths = {.folder = params->model,
@@ -93,11 +141,13 @@ static mebi_status open_engine(mebi_engine *e, const mebi_engine_params *params,
                                .vae = params->vae,
                                .tokenizer = params->tokenizer};
     MEBI_TRY(mebi__cpu_choose(&level, err));
-    MEBI_TRY(loading(c, 0, 5, since, err));
+    MEBI_TRY(loading(c, 0, PARTS, since, err));
     MEBI_TRY(mebi__pool_create(threads, &e->pool, err));
     MEBI_TRY(mebi__cpu_create(level, e->pool, &e->device, err));
     e->cpu = mebi__cpu_level_name(level);
     MEBI_TRY(mebi__model_files_open(&paths, &e->files, err));
+    e->precision = choose_precision(e, params->precision);
+    e->cache = params->cache;
     MEBI_TRY(list_maps(e, err));
     return load_parts(e, c, since, err);
 }
@@ -145,6 +195,7 @@ mebi_engine_info mebi_engine_describe(const mebi_engine *e) {
     return (mebi_engine_info){.model_hash = e->files.hash,
                               .cpu = e->cpu,
                               .unused_tensors = e->unused,
+                              .precision = e->precision,
                               .threads = mebi__pool_threads(e->pool),
                               .size_multiple = mebi__pipeline_multiple(&e->pipeline),
                               .largest_side = largest,

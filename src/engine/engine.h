@@ -21,7 +21,8 @@ struct mebi_engine {
     double load_seconds;
     char unused[512];
     const char *cpu;
-    mebi__precision precision;
+    mebi_precision precision;
+    const char *cache; /* during opening */
     /* Handed to every job's stream: see mebi__stream. */
     void (*observe)(void *context, mebi__stream *s, const char *stage, int index, mebi__view view);
     void *observe_context;

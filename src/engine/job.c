@@ -15,6 +15,7 @@
 #include "plan/dry_run.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 /* A prompt on its way: ids, then features. */
@@ -262,10 +263,21 @@ static void end_stage(job *j) {
 
 /* ---- working ---- */
 
+/* Tells of what was done again since the last look. */
+static void tell_exact(job *j, const char *what) {
+    char text[200];
+    if (j->stream.exact_runs == j->report.exact_runs) return;
+    j->report.exact_runs = j->stream.exact_runs;
+    snprintf(text, sizeof text,
+             "%s came out as not a number in int8 and was done again in f32. The result is good.", what);
+    if (j->callbacks->notice) j->callbacks->notice(j->callbacks->context, text);
+}
+
 static void encode_prompt(job *j, prompt *p) {
     if (p->features || j->stream.status != MEBI_OK) return;
     mebi__pipeline_encode(&j->stream, &j->engine->pipeline, p->ids, p->count, p->fresh);
     if (j->stream.status != MEBI_OK) return;
+    tell_exact(j, "The prompt's encoding");
     mebi__features_keep(&j->engine->features, p->ids, p->count, p->fresh);
     p->features = p->fresh;
     p->fresh = NULL;
@@ -273,6 +285,9 @@ static void encode_prompt(job *j, prompt *p) {
 
 static void after_step(void *context, int step) {
     job *j = context;
+    char what[40];
+    snprintf(what, sizeof what, "Step %d", step);
+    tell_exact(j, what);
     j->progress.step = step;
     tell(j);
 }

@@ -64,10 +64,10 @@ static mebi__view use_in_place(mebi__params *p, const mebi__tensor *t, size_t by
     return v;
 }
 
-/* All elements as f32 in a host block to be freed. */
+/* All elements as f32, scales applied, in a host block to be freed. */
 static float *as_f32(mebi__params *p, const mebi__tensor *t, size_t count) {
     float *host = mebi__alloc_array(MEBI__TAG_GENERAL, count, sizeof *host);
-    if (host) mebi__convert_to_f32(t->dtype, t->data, count, host);
+    if (host) (void)mebi__tensor_rows(t, 0, mebi__tensor_row_count(t), host);
     else p->status = mebi__fail(p->err, MEBI_NO_MEMORY, "No memory to load %s.", t->name);
     return host;
 }
@@ -82,18 +82,32 @@ want(mebi__params *p, int rank, const int64_t *dim, const char *name, va_list ar
     return p->status == MEBI_OK ? mebi__tensors_want(p->how.tensors, rank, dim, "%s", full) : NULL;
 }
 
+/* A matrix with a scale for each row: products know one scale a matrix, so it becomes bf16, row by row,
+ * in memory of its own. */
+static mebi__view place_scaled(mebi__params *p, const mebi__tensor *t) {
+    mebi__view v = {0};
+    size_t rows = (size_t)t->shape.dim[0], k = (size_t)t->shape.dim[1];
+    float *row = mebi__alloc_array(MEBI__TAG_GENERAL, k, sizeof *row);
+    uint16_t *host = mebi__alloc_array(p->tag, rows * k, sizeof *host);
+    for (size_t r = 0; row && host && r < rows; r++) {
+        (void)mebi__tensor_rows(t, (int64_t)r, 1, row);
+        for (size_t i = 0; i < k; i++) host[r * k + i] = mebi__f32_to_bf16(row[i]);
+    }
+    if (row && host) v = place(p, &t->shape, MEBI__BF16, host, rows * k * sizeof *host);
+    else p->status = mebi__fail(p->err, MEBI_NO_MEMORY, "No memory to load %s.", t->name);
+    mebi__free(host);
+    mebi__free(row);
+    return v;
+}
+
 static mebi__view plain_matrix(mebi__params *p, const mebi__tensor *t) {
     mebi__view v = {0};
-    size_t count, bytes;
-    if (!t || !mebi__shape_elements(&t->shape, &count) ||
-        !mebi__shape_bytes(&t->shape, t->dtype, &bytes))
-        return v;
-    if (t->dtype != MEBI__F16 && (uintptr_t)t->data % mebi__dtype_bytes(t->dtype) == 0)
-        return use_in_place(p, t, bytes);
-    if (t->dtype != MEBI__F16) return place(p, &t->shape, t->dtype, t->data, bytes);
-    float *host = as_f32(p, t, count);
-    if (host) v = place(p, &t->shape, MEBI__F32, host, count * sizeof *host);
-    mebi__free(host);
+    size_t bytes;
+    if (!t || !mebi__shape_bytes(&t->shape, t->dtype, &bytes)) return v;
+    if (t->scales > 1) return place_scaled(p, t);
+    if ((uintptr_t)t->data % mebi__dtype_alignment(t->dtype) == 0) v = use_in_place(p, t, bytes);
+    else v = place(p, &t->shape, t->dtype, t->data, bytes);
+    if (t->scales) v.scale = t->scale[0];
     return v;
 }
 
@@ -168,9 +182,10 @@ mebi__view mebi__param_conv(mebi__params *p, int64_t out, int64_t in, int64_t si
     va_end(args);
     size_t count;
     if (!t || !mebi__shape_elements(&t->shape, &count)) return v;
-    mebi__dtype type = t->dtype == MEBI__F16 ? MEBI__F32 : t->dtype;
+    int direct = (t->dtype == MEBI__F32 || t->dtype == MEBI__BF16) && !t->scales;
+    mebi__dtype type = direct ? t->dtype : MEBI__F32;
     size_t element = mebi__dtype_bytes(type);
-    float *wide = type == t->dtype ? NULL : as_f32(p, t, count);
+    float *wide = direct ? NULL : as_f32(p, t, count);
     unsigned char *turned =
         p->status == MEBI_OK ? mebi__alloc_array(MEBI__TAG_GENERAL, count, element) : NULL;
     if (turned) {

@@ -1,7 +1,9 @@
 /* A model's parameters on a device: from named tensors of a file to views.
  *
- * Large matrices are used where they lie, in the mapped file; vectors become f32, and convolution
- * weights are turned channels-last, in device memory of their own.
+ * Large matrices are used where they lie, in the mapped file, in whatever type they have; vectors become
+ * f32, and convolution weights are turned channels-last, in device memory of their own. Copied as well: a
+ * matrix that the file doesn't align to its element, and, as bf16 (twice the bytes of an 8-bit float), one
+ * that has a scale for each row.
  */
 #ifndef MEBI_MODEL_PARAMS_H
 #define MEBI_MODEL_PARAMS_H
@@ -21,6 +23,7 @@ typedef struct mebi__loading {
     mebi__device *device;
     mebi__tensors *tensors;
     mebi__precision precision;
+    const char *cache; /* folder for packed matrices; NULL: the usual one; "": none */
     /* Asked as packing goes on, 0..1: non-zero stops it with MEBI_CANCELLED. May be NULL. */
     int (*progress)(void *context, double fraction);
     void *context;
@@ -52,8 +55,8 @@ void mebi__params_begin(mebi__params *p, const mebi__loading *how, mebi__tag tag
 MEBI_MUST_USE mebi_status mebi__params_end(mebi__params *p);
 void mebi__params_release(mebi__params *p);
 
-/* A matrix [rows, columns] in f32 or bf16 as the file has it (f16 becomes f32). After an error or
- * for a tensor that is missing the view has no buffer; mebi__params_end tells. */
+/* A matrix [rows, columns] in the file's own type, its scale in the view. After an error or for a tensor that
+ * is missing the view has no buffer; mebi__params_end tells. */
 __attribute__((format(printf, 4, 5))) mebi__view
 mebi__param_matrix(mebi__params *p, int64_t rows, int64_t columns, const char *name, ...);
 /* The same for a matrix that does a share of the arithmetic: *out gets its plain form now, and, when the

@@ -50,7 +50,8 @@ void mebi__pipeline_release(mebi__stream *s, mebi__conditions *conditions);
 
 /* latent [C, h, w] in host memory: noise on entry, after each step the latents so far, the result at the
  * end. after_step(context, i) is called with 1..steps; may be NULL. A step whose velocity is not
- * finite ends it with MEBI_NUMERIC and leaves the last good latents. */
+ * finite is done again with the matrices' plain form, if it had used packed ones (and s->exact_runs
+ * counts it); if that doesn't help it ends with MEBI_NUMERIC and leaves the last good latents. */
 void mebi__pipeline_denoise(mebi__stream *s, const mebi__pipeline *p, const mebi__sampling *how,
                             const mebi__conditions *conditions, float *latent,
                             void (*after_step)(void *context, int step), void *context);

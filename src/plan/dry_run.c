@@ -19,15 +19,14 @@ static void account(mebi__device *dry, int *submits, size_t *scratch, mebi__stag
     mebi__dry_reset(dry);
 }
 
-mebi_status mebi__plan_job(const mebi__pipeline *p, mebi__device *target,
-                           const mebi__job_shape *shape, mebi__job_plan *out, mebi_error *err) {
-    mebi__device *dry;
-    *out = (mebi__job_plan){0};
-    MEBI_TRY(mebi__dry_create(target, &dry, err));
+/* The job's stages, with packed matrices or with plain ones. */
+static mebi_status run_stages(const mebi__pipeline *p, mebi__device *dry,
+                              const mebi__job_shape *shape, int exact, mebi__job_plan *out,
+                              mebi_error *err) {
     mebi__buffer boundless = {.bytes = SIZE_MAX};
     int submits = 0;
     mebi__stream s = {.device = dry, .memory = &boundless, .err = err, .cancelled = count_submit,
-                      .cancel_context = &submits};
+                      .cancel_context = &submits, .exact = exact};
     mebi__arena_init(&s.arena, SIZE_MAX / 2);
     mebi__conditions conditions;
     if (shape->encode) mebi__pipeline_encode(&s, p, NULL, shape->tokens, NULL);
@@ -42,9 +41,23 @@ mebi_status mebi__plan_job(const mebi__pipeline *p, mebi__device *target,
     account(dry, &submits, &out->scratch_bytes, &out->decode);
     mebi__pipeline_release(&s, &conditions);
     out->arena_bytes = s.arena.peak;
-    mebi_status status = s.status;
-    if (status == MEBI_OK && !mebi__arena_empty(&s.arena))
-        status = mebi__fail(err, MEBI_INTERNAL, "A stage kept memory that it should have given back.");
+    if (s.status == MEBI_OK && !mebi__arena_empty(&s.arena))
+        return mebi__fail(err, MEBI_INTERNAL, "A stage kept memory that it should have given back.");
+    return s.status;
+}
+
+mebi_status mebi__plan_job(const mebi__pipeline *p, mebi__device *target,
+                           const mebi__job_shape *shape, mebi__job_plan *out, mebi_error *err) {
+    mebi__device *dry;
+    mebi__job_plan exact = {0};
+    int packed = p->dit.params.packed_bytes || p->encoder.params.packed_bytes;
+    *out = (mebi__job_plan){0};
+    MEBI_TRY(mebi__dry_create(target, &dry, err));
+    mebi_status status = run_stages(p, dry, shape, 0, out, err);
+    /* Any step may have to be done again with plain matrices. */
+    if (status == MEBI_OK && packed) status = run_stages(p, dry, shape, 1, &exact, err);
+    if (exact.arena_bytes > out->arena_bytes) out->arena_bytes = exact.arena_bytes;
+    if (exact.scratch_bytes > out->scratch_bytes) out->scratch_bytes = exact.scratch_bytes;
     mebi__device_destroy(&dry);
     return status;
 }
