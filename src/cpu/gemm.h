@@ -45,11 +45,17 @@ void mebi__tile_rows_avx2(int64_t rows, int columns, const mebi__tile *tile);
 void mebi__panel_avx2(const void *w, mebi__dtype type, int64_t stride, int count, int64_t k,
                       float *to);
 
+/* The same for every other type that decodes: k is at most MEBI__GEMM_K, the stride in bytes. scale 0:
+ * none. */
+void mebi__panel_decode_avx2(const void *w, mebi__dtype type, size_t stride, int count, int64_t k,
+                             float scale, float *to);
+
 typedef struct mebi__gemm mebi__gemm;
 struct mebi__gemm {
     int64_t m, n, k;
-    const void *w; /* [n,k], f32 or bf16 */
+    const void *w; /* [n,k], any type that decodes */
     mebi__dtype type;
+    float scale; /* of w; 0: none */
     const float *bias;     /* [n] or NULL */
     const float *residual; /* [m,n] or NULL; may be y */
     float *y;              /* [m,n] */

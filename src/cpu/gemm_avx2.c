@@ -33,8 +33,27 @@ static int64_t smaller(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+/* Bytes of k elements of a row; k is whole blocks, as g->k is and every multiple of MEBI__GEMM_K. */
+static size_t bytes_of(const mebi__gemm *g, int64_t k) {
+    size_t bytes = 0;
+    if (k > 0) (void)mebi__row_bytes(g->type, k, &bytes);
+    return bytes;
+}
+
 static const void *weights_at(const mebi__gemm *g, int64_t row, int64_t k) {
-    return (const unsigned char *)g->w + (size_t)(row * g->k + k) * (g->type == MEBI__F32 ? 4 : 2);
+    return (const unsigned char *)g->w + (size_t)row * bytes_of(g, g->k) + bytes_of(g, k);
+}
+
+/* Types whose elements the kernels read themselves; the others are decoded first. */
+static int is_direct(const mebi__gemm *g) {
+    return (g->type == MEBI__F32 || g->type == MEBI__BF16) && g->scale == 0;
+}
+
+static void pack_panel(const mebi__gemm *g, int64_t row, int columns, int64_t k0, int64_t count,
+                       float *panel) {
+    const void *w = weights_at(g, row, k0);
+    if (is_direct(g)) mebi__panel_avx2(w, g->type, g->k, columns, count, panel);
+    else mebi__panel_decode_avx2(w, g->type, bytes_of(g, g->k), columns, count, g->scale, panel);
 }
 
 /* The weights that are packed after panel j: its neighbour, or the first one's continuation. */
@@ -43,10 +62,9 @@ static void expect_next(const mebi__gemm *g, int64_t j, int64_t n0, int64_t n1, 
     if (j + MEBI__TILE_COLUMNS < n1) j += MEBI__TILE_COLUMNS;
     else j = n0, k0 += MEBI__GEMM_K;
     if (k0 >= g->k || j + MEBI__TILE_COLUMNS > g->n) return;
-    const int64_t size = g->type == MEBI__F32 ? 4 : 2;
     t->next = weights_at(g, j, k0);
-    t->next_stride = g->k * size;
-    t->next_bytes = smaller(g->k - k0, MEBI__GEMM_K) * size;
+    t->next_stride = (int64_t)bytes_of(g, g->k);
+    t->next_bytes = (int64_t)bytes_of(g, smaller(g->k - k0, MEBI__GEMM_K));
 }
 
 /* One block of rows against the columns [n0, n1), for `count` of k from k0 on. The panels are
@@ -74,7 +92,7 @@ static void multiply_rows(const mebi__gemm *g, int64_t m0, int64_t rows, int64_t
         int columns = (int)smaller(n1 - j, MEBI__TILE_COLUMNS);
         t.next = NULL;
         if (pack) expect_next(g, j, n0, n1, k0, &t);
-        if (pack) mebi__panel_avx2(weights_at(g, j, k0), g->type, g->k, columns, count, panel);
+        if (pack) pack_panel(g, j, columns, k0, count, panel);
         t.b = panel;
         t.c = g->y + m0 * g->n + j;
         t.row = k0 == 0 && g->bias ? g->bias + j : NULL;
@@ -168,6 +186,18 @@ static inline float dot(const float *x, const void *w, mebi__dtype type, int64_t
     return sum;
 }
 
+/* The same for weights that are decoded first, MEBI__GEMM_K at a time. */
+static float dot_decoded(const mebi__gemm *g, const unsigned char *w) {
+    float values[MEBI__GEMM_K], sum = 0;
+    size_t step = bytes_of(g, MEBI__GEMM_K);
+    for (int64_t k = 0; k < g->k; k += MEBI__GEMM_K, w += step) {
+        int64_t count = smaller(g->k - k, MEBI__GEMM_K);
+        mebi__convert_to_f32(g->type, w, (size_t)count, values);
+        sum += dot(g->x + k, values, MEBI__F32, count);
+    }
+    return g->scale != 0 ? sum * g->scale : sum;
+}
+
 /* One row: a dot product for each output. */
 static void run_vector(void *context, int task, int thread) {
     (void)thread;
@@ -175,8 +205,9 @@ static void run_vector(void *context, int task, int thread) {
     int64_t end = smaller(g->n, (task + 1) * (int64_t)VECTOR_ROWS);
     for (int64_t n = task * (int64_t)VECTOR_ROWS; n < end; n++) {
         const void *w = weights_at(g, n, 0);
-        float v =
-            g->type == MEBI__F32 ? dot(g->x, w, MEBI__F32, g->k) : dot(g->x, w, MEBI__BF16, g->k);
+        float v = !is_direct(g)          ? dot_decoded(g, w)
+                  : g->type == MEBI__F32 ? dot(g->x, w, MEBI__F32, g->k)
+                                         : dot(g->x, w, MEBI__BF16, g->k);
         g->y[n] = g->bias ? v + g->bias[n] : v;
     }
 }
@@ -188,6 +219,7 @@ static void linear(const mebi__cpu_call *call) {
                     .k = op->w.shape.dim[1],
                     .w = mebi__cpu_data(op->w),
                     .type = op->w.dtype,
+                    .scale = op->w.scale,
                     .bias = op->b.buffer ? mebi__cpu_data(op->b) : NULL,
                     .y = mebi__cpu_data(op->y),
                     .x = mebi__cpu_data(op->x)};

@@ -41,12 +41,15 @@ static void embed_span(const mebi__cpu_call *call, int64_t t, int64_t end) {
     const int32_t *ids = mebi__cpu_data(op->x);
     int64_t width = op->y.shape.dim[1];
     float *y = (float *)mebi__cpu_data(op->y) + t * width;
+    const unsigned char *w = mebi__cpu_data(op->w);
+    size_t row_bytes = 0;
+    (void)mebi__row_bytes(op->w.dtype, width, &row_bytes);
     for (; t < end; t++, y += width) {
-        int64_t from = ids[t] * width;
+        const unsigned char *row = w + (size_t)(ids[t] < 0 ? 0 : ids[t]) * row_bytes;
         if (ids[t] < 0 || ids[t] >= op->w.shape.dim[0]) memset(y, 0, (size_t)width * sizeof *y);
-        else if (op->w.dtype == MEBI__BF16)
-            widen_bf16((const uint16_t *)mebi__cpu_data(op->w) + from, width, y);
-        else memcpy(y, (const float *)mebi__cpu_data(op->w) + from, (size_t)width * sizeof *y);
+        else if (op->w.dtype == MEBI__BF16) widen_bf16((const uint16_t *)row, width, y);
+        else mebi__convert_to_f32(op->w.dtype, row, (size_t)width, y);
+        for (int64_t i = 0; op->w.scale != 0 && i < width; i++) y[i] *= op->w.scale;
     }
 }
 

@@ -1,5 +1,5 @@
-/* Reference kernels: matrix product, convolution, attention. f64 sums over f32 values (bf16 weights
- * are widened, which is exact).
+/* Reference kernels: matrix product, convolution, attention. f64 sums over f32 values (weights of
+ * other types are decoded to f32).
  *
  * Whole test suites run on these, so the loops are arranged to stay in cache and outputs are shared
  * out to the pool; that never changes a result, since each output is one sum of its own. */
@@ -28,8 +28,10 @@ static int blocks_of(int64_t n, int64_t size) {
 /* Widens rows [first, first + count) of a weight whose rows have k elements. */
 static void widen_rows(mebi__view w, int64_t first, int64_t count, size_t k, float *out) {
     const unsigned char *data = mebi__cpu_data(w);
-    data += (size_t)first * k * mebi__dtype_bytes(w.dtype);
-    mebi__convert_to_f32(w.dtype, data, (size_t)count * k, out);
+    size_t row_bytes = 0;
+    (void)mebi__row_bytes(w.dtype, (int64_t)k, &row_bytes);
+    mebi__convert_to_f32(w.dtype, data + (size_t)first * row_bytes, (size_t)count * k, out);
+    for (size_t i = 0; w.scale != 0 && i < (size_t)count * k; i++) out[i] *= w.scale;
 }
 
 size_t mebi__linear_scratch_ref(const mebi__op *op, int threads) {

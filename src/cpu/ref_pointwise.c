@@ -16,11 +16,15 @@ void mebi__embed_ref(const mebi__cpu_call *call) {
     const unsigned char *w = mebi__cpu_data(op->w);
     float *y = mebi__cpu_data(op->y);
     size_t width = (size_t)op->y.shape.dim[1], rows = (size_t)op->y.shape.dim[0];
-    size_t row_bytes = width * mebi__dtype_bytes(op->w.dtype);
-    for (size_t t = 0; t < rows; t++) {
-        if (ids[t] < 0 || ids[t] >= op->w.shape.dim[0]) memset(y + t * width, 0, width * sizeof *y);
-        else
-            mebi__convert_to_f32(op->w.dtype, w + (size_t)ids[t] * row_bytes, width, y + t * width);
+    size_t row_bytes = 0;
+    (void)mebi__row_bytes(op->w.dtype, (int64_t)width, &row_bytes);
+    for (size_t t = 0; t < rows; t++, y += width) {
+        if (ids[t] < 0 || ids[t] >= op->w.shape.dim[0]) {
+            memset(y, 0, width * sizeof *y);
+            continue;
+        }
+        mebi__convert_to_f32(op->w.dtype, w + (size_t)ids[t] * row_bytes, width, y);
+        for (size_t i = 0; op->w.scale != 0 && i < width; i++) y[i] *= op->w.scale;
     }
 }
 

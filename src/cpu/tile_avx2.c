@@ -188,3 +188,14 @@ void mebi__panel_avx2(const void *w, mebi__dtype type, int64_t stride, int count
         for (; i + 8 <= k; i += 8) pack_bf16((const uint16_t *)w + i, stride, to + i * 16);
     pack_plain(w, type, stride, count, i, k, to);
 }
+
+void mebi__panel_decode_avx2(const void *w, mebi__dtype type, size_t stride, int count, int64_t k,
+                             float scale, float *to) {
+    float rows[MEBI__TILE_COLUMNS * MEBI__ROW_STRIDE];
+    for (int r = 0; r < count; r++) {
+        float *row = rows + r * MEBI__ROW_STRIDE;
+        mebi__convert_to_f32(type, (const unsigned char *)w + (size_t)r * stride, (size_t)k, row);
+        for (int64_t i = 0; scale != 0 && i < k; i++) row[i] *= scale;
+    }
+    mebi__panel_avx2(rows, MEBI__F32, MEBI__ROW_STRIDE, count, k, to);
+}

@@ -27,6 +27,11 @@ size_t mebi__dtype_bytes(mebi__dtype type) {
     return block_of[type].elements == 1 ? block_of[type].bytes : 0;
 }
 
+int mebi__dtype_decodes(mebi__dtype type) {
+    return type != MEBI__I32 && type != MEBI__U8 && type != MEBI__INT8_ROWS &&
+           type != MEBI__INT8_PANELS;
+}
+
 size_t mebi__dtype_alignment(mebi__dtype type) {
     if (block_of[type].elements == 1) return block_of[type].bytes;
     return block_of[type].elements ? 1 : MEBI__INT8_ALIGNMENT;

@@ -52,6 +52,8 @@ const char *mebi__dtype_name(mebi__dtype type);
 size_t mebi__dtype_bytes(mebi__dtype type);
 /* Elements of one block: rows are whole blocks. 1 for plain types. */
 int64_t mebi__dtype_block(mebi__dtype type);
+/* 1 for types that mebi__convert_to_f32 knows. */
+int mebi__dtype_decodes(mebi__dtype type);
 /* A tensor's first byte lies at a multiple of this. */
 size_t mebi__dtype_alignment(mebi__dtype type);
 /* Bytes of a row of k elements. Returns 0 if such rows can't be, or overflow. */
@@ -113,8 +115,7 @@ static inline float mebi__f8_e5m2_to_f32(uint8_t bits) {
     return mebi__f16_to_f32((uint16_t)(bits << 8));
 }
 
-/* count elements from source to f32: any type but I32, U8 and the int8 forms; whole blocks. Source may
- * be unaligned. */
+/* count elements from source to f32: whole blocks of a type that decodes. Source may be unaligned. */
 void mebi__convert_to_f32(mebi__dtype type, const void *source, size_t count, float *out);
 
 #endif
