@@ -124,6 +124,7 @@ mebi_status mebi__qwen3_config_guess(const char *path, const mebi__tensors *tens
     c.layers = count_blocks(&s, "model.layers.", MEBI__LIMIT_LAYERS);
 #undef LAYER
     MEBI_TRY(s.status);
+    MEBI_TRY(mebi__qwen3_config_metadata(path, tensors, &c, err));
     *out = c;
     return mebi__qwen3_config_check(path, out, err);
 }

@@ -1,4 +1,4 @@
-/* Original single-file names -> diffusers names. Must leave a diffusers name exactly as it is: the
+/* Original single-file names, and llama.cpp's -> diffusers names. Must leave a diffusers name exactly as it is: the
  * same code reads both layouts without being told which one it has.
  * The facts are those of diffusers' single-file converters. */
 #include "weights/names.h"
@@ -103,6 +103,39 @@ static void translate_vae(char out[MEBI__LONG_NAME_BYTES], int up_blocks) {
         translate_attention(out, (size_t)(attention - out) + strlen("mid_block.attentions.0"));
 }
 
+/* llama.cpp's names of a Qwen3. Its rows of q and k lie as in the published model: llama.cpp reorders them
+ * for LLaMA only, where it rotates neighbours. */
+static int translate_llama(const char *name, char out[MEBI__LONG_NAME_BYTES]) {
+    static const pair whole[] = {{"token_embd.weight", "model.embed_tokens.weight"},
+                                 {"output_norm.weight", "model.norm.weight"},
+                                 {"output.weight", "lm_head.weight"}};
+    static const pair inner[] = {{"attn_q.", "self_attn.q_proj."},
+                                 {"attn_k.", "self_attn.k_proj."},
+                                 {"attn_v.", "self_attn.v_proj."},
+                                 {"attn_output.", "self_attn.o_proj."},
+                                 {"attn_q_norm.", "self_attn.q_norm."},
+                                 {"attn_k_norm.", "self_attn.k_norm."},
+                                 {"ffn_gate.", "mlp.gate_proj."},
+                                 {"ffn_up.", "mlp.up_proj."},
+                                 {"ffn_down.", "mlp.down_proj."},
+                                 {"attn_norm.", "input_layernorm."},
+                                 {"ffn_norm.", "post_attention_layernorm."}};
+    int layer, at = 0;
+    for (size_t i = 0; i < COUNT(whole); i++)
+        if (strcmp(name, whole[i].from) == 0) {
+            snprintf(out, MEBI__LONG_NAME_BYTES, "%s", whole[i].to);
+            return 1;
+        }
+    if (sscanf(name, "blk.%4d.%n", &layer, &at) != 1 || at == 0 || layer < 0) return 0;
+    for (size_t i = 0; i < COUNT(inner); i++)
+        if (starts_with(name + at, inner[i].from)) {
+            snprintf(out, MEBI__LONG_NAME_BYTES, "model.layers.%d.%s%s", layer, inner[i].to,
+                     name + at + strlen(inner[i].from));
+            return 1;
+        }
+    return 0;
+}
+
 static const char *strip(mebi__part part, const char *name) {
     static const char *const dit[] = {"model.diffusion_model.", "diffusion_model."};
     static const char *const vae[] = {"first_stage_model.", "vae."};
@@ -119,6 +152,7 @@ void mebi__names_learn(mebi__renaming *renaming, const char *name) {
 
 int mebi__names_translate(const mebi__renaming *renaming, const char *name,
                           char out[MEBI__LONG_NAME_BYTES]) {
+    if (renaming->part == MEBI__PART_ENCODER && translate_llama(name, out)) return 1;
     /* Qwen3Model is saved without the prefix that Qwen3ForCausalLM puts before it. */
     int bare = renaming->part == MEBI__PART_ENCODER &&
                (starts_with(name, "layers.") || starts_with(name, "embed_tokens.") ||

@@ -125,6 +125,10 @@ mebi__entry *mebi__tensors_entry(const mebi__tensors *set, const char *name) {
     return e;
 }
 
+const mebi__stored_file *mebi__tensors_gguf(const mebi__tensors *set) {
+    return set->file_count == 1 && set->file[0].is_gguf ? &set->file[0] : NULL;
+}
+
 static mebi_status check_unique(const mebi__tensors *set, mebi_error *err) {
     for (int i = 1; i < set->count + set->refused; i++) {
         const mebi__entry *a = &set->entry[i - 1], *b = &set->entry[i];

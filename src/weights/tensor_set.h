@@ -39,6 +39,9 @@ struct mebi__tensors {
     int problems_lost; /* no memory to remember one */
 };
 
+/* The GGUF that the set was read from; NULL if it was another file. */
+const mebi__stored_file *mebi__tensors_gguf(const mebi__tensors *tensors);
+
 /* Any entry of this name, refused ones included. */
 mebi__entry *mebi__tensors_entry(const mebi__tensors *tensors, const char *name);
 
