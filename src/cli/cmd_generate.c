@@ -73,11 +73,11 @@ static mebi_status parse(int argc, char **argv, arguments *a, int *shown, mebi_e
          "models/mini",
          0, 0, NULL},
         {0, "diffusion-model", OPTION_TEXT, &a->diffusion_model, "FILE",
-         "one part from a .safetensors file or folder of its own", 0, 0, NULL},
+         "one part from a .safetensors or .gguf file, or a folder, of its own", 0, 0, NULL},
         {0, "text-encoder", OPTION_TEXT, &a->text_encoder, "FILE", "the same", 0, 0, NULL},
         {0, "vae", OPTION_TEXT, &a->vae, "FILE", "the same", 0, 0, NULL},
         {0, "tokenizer", OPTION_TEXT, &a->tokenizer, "DIR",
-         "the same: a folder or a tokenizer.json", 0, 0, NULL},
+         "the same: a folder or a tokenizer.json; a text encoder in GGUF has its own", 0, 0, NULL},
         {'p', "prompt", OPTION_TEXT, &a->prompt, "TEXT",
          "what to draw; - reads it from standard input", 0, 0, NULL},
         {'n', "negative", OPTION_TEXT, &a->negative, "TEXT",
@@ -291,7 +291,7 @@ static mebi_status read_precision(const char *text, mebi_precision *out, mebi_er
 
 static mebi_status open_model(command *c, mebi_engine **engine, mebi_error *err) {
     arguments *a = &c->args;
-    int all_parts = a->diffusion_model && a->text_encoder && a->vae && a->tokenizer;
+    int all_parts = a->diffusion_model && a->text_encoder && a->vae;
     if (!a->model && !all_parts) a->model = default_model();
     mebi_engine_params params = mebi_engine_params_default();
     params.model = a->model;

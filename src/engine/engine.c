@@ -3,6 +3,7 @@
 
 #include "base/os.h"
 #include "cpu/cpu.h"
+#include "engine/tokens.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -104,7 +105,7 @@ static mebi_status load_parts(mebi_engine *e, const mebi_callbacks *c, double si
     mebi__pipeline *p = &e->pipeline;
     p->scheduler = e->files.scheduler;
     MEBI_TRY(loading(c, 1, PARTS, since, err));
-    MEBI_TRY(mebi__tokenizer_open(e->files.tokenizer_path, &e->tokenizer, err));
+    MEBI_TRY(mebi__open_tokenizer(&e->files, &e->tokenizer, err));
     MEBI_TRY(check_tokenizer(e, err));
     MEBI_TRY(loading(c, 2, PARTS, since, err));
     part_progress progress = {c, since, 2};

@@ -35,7 +35,9 @@ mebi_status mebi__load_json(mebi__text_file file, json_t **root, mebi_error *err
 }
 
 /* A parsed file is hundreds of thousands of small blocks, which the C library would keep. */
-static void drop_json(json_t *root) {
+void mebi__load_end(mebi__loading *l, json_t *root) {
+    mebi__free(l->used);
+    l->used = NULL;
     json_decref(root);
 #ifdef __GLIBC__
     malloc_trim(0);
@@ -88,7 +90,7 @@ static mebi_status find_bytes(mebi__loading *l, mebi_error *err) {
     return MEBI_OK;
 }
 
-static mebi_status check_vocab(mebi__loading *l, const json_t *vocab, mebi_error *err) {
+mebi_status mebi__load_vocab(mebi__loading *l, const json_t *vocab, mebi_error *err) {
     const char *key;
     json_t *value;
     l->vocab = vocab;
@@ -203,8 +205,8 @@ static size_t count_lines(mebi__text_file file) {
 }
 
 /* From a JSON list, or from merges.txt if list is NULL. */
-static mebi_status load_merges(mebi__loading *l, const json_t *list, mebi__text_file file,
-                               mebi_error *err) {
+mebi_status mebi__load_merges(mebi__loading *l, const json_t *list, mebi__text_file file,
+                              mebi_error *err) {
     if (list && !json_is_array(list))
         return mebi__fail(err, MEBI_BAD_FILE, "%s: the model's merges are not a list.", l->name);
     size_t most = list ? json_array_size(list) : count_lines(file), duplicate = 0;
@@ -360,16 +362,17 @@ static mebi_status load_parts(mebi__loading *l, const json_t *root, mebi_error *
     l->to->nfc = has_type(normalizer, "NFC") ||
                  json_array_size(json_object_get(normalizer, "normalizers")) > 0;
     MEBI_TRY(load_pre_tokenizer(l, json_object_get(root, "pre_tokenizer"), err));
-    MEBI_TRY(check_vocab(l, json_object_get(model, "vocab"), err));
+    MEBI_TRY(mebi__load_vocab(l, json_object_get(model, "vocab"), err));
     json_t *merges = json_object_get(model, "merges");
     if (!merges) return mebi__fail(err, MEBI_BAD_FILE, "%s: the model has no merges.", l->name);
-    MEBI_TRY(load_merges(l, merges, (mebi__text_file){0}, err));
+    MEBI_TRY(mebi__load_merges(l, merges, (mebi__text_file){0}, err));
     if (json_is_true(json_object_get(model, "ignore_merges"))) MEBI_TRY(load_words(l, err));
     MEBI_TRY(mebi__load_added_list(l, json_object_get(root, "added_tokens"), err));
     return mebi__load_added_finish(l, err);
 }
 
-static mebi_status begin(mebi__loading *l, mebi__tokenizer *to, const char *name, mebi_error *err) {
+mebi_status mebi__load_begin(mebi__loading *l, mebi__tokenizer *to, const char *name,
+                             mebi_error *err) {
     *l = (mebi__loading){.to = to, .name = name};
     l->used = mebi__alloc(MEBI__TAG_GENERAL, MEBI__ID_LIMIT / 8);
     return l->used ? MEBI_OK : mebi__fail(err, MEBI_NO_MEMORY, "No memory to read %s.", name);
@@ -378,11 +381,10 @@ static mebi_status begin(mebi__loading *l, mebi__tokenizer *to, const char *name
 mebi_status mebi__load_tokenizer_json(mebi__tokenizer *to, mebi__text_file file, mebi_error *err) {
     mebi__loading l;
     json_t *root = NULL;
-    mebi_status status = begin(&l, to, file.name, err);
+    mebi_status status = mebi__load_begin(&l, to, file.name, err);
     if (status == MEBI_OK) status = mebi__load_json(file, &root, err);
     if (status == MEBI_OK) status = load_parts(&l, root, err);
-    drop_json(root);
-    mebi__free(l.used);
+    mebi__load_end(&l, root);
     return status;
 }
 
@@ -412,16 +414,15 @@ mebi_status mebi__load_vocab_merges(mebi__tokenizer *to, mebi__text_file vocab,
     mebi__loading l;
     json_t *root = NULL;
     to->nfc = 1;
-    mebi_status status = begin(&l, to, vocab.name, err);
+    mebi_status status = mebi__load_begin(&l, to, vocab.name, err);
     if (status == MEBI_OK)
         status = mebi__pattern_compile(vocab.name, mebi__qwen2_pattern, strlen(mebi__qwen2_pattern),
                                        &to->pattern, err);
     if (status == MEBI_OK) status = mebi__load_json(vocab, &root, err);
-    if (status == MEBI_OK) status = check_vocab(&l, root, err);
+    if (status == MEBI_OK) status = mebi__load_vocab(&l, root, err);
     l.name = merges.name;
-    if (status == MEBI_OK) status = load_merges(&l, NULL, merges, err);
+    if (status == MEBI_OK) status = mebi__load_merges(&l, NULL, merges, err);
     if (status == MEBI_OK) status = load_beside(&l, added, config, err);
-    drop_json(root);
-    mebi__free(l.used);
+    mebi__load_end(&l, root);
     return status;
 }

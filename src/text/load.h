@@ -5,6 +5,7 @@
 #include "text/added.h"
 #include "text/bpe.h"
 #include "text/pattern.h"
+#include "text/tokenizer.h"
 
 #include <jansson.h>
 
@@ -38,6 +39,9 @@ MEBI_MUST_USE mebi_status mebi__load_tokenizer_json(mebi__tokenizer *to, mebi__t
 MEBI_MUST_USE mebi_status mebi__load_vocab_merges(mebi__tokenizer *to, mebi__text_file vocab,
                                                   mebi__text_file merges, mebi__text_file added,
                                                   mebi__text_file config, mebi_error *err);
+MEBI_MUST_USE mebi_status mebi__load_token_lists(mebi__tokenizer *to,
+                                                 const mebi__token_lists *lists,
+                                                 mebi_error *err);
 void mebi__tokenizer_release(mebi__tokenizer *tokenizer);
 
 /* Between load.c and load_added.c. */
@@ -54,6 +58,17 @@ MEBI_MUST_USE mebi_status mebi__load_json(mebi__text_file file, json_t **root, m
 int mebi__read_id(const json_t *value, int32_t *id);
 /* Notes an id; 0 if it was noted before. */
 int mebi__claim_id(mebi__loading *loading, int32_t id);
+
+/* The three parts that all forms have, in this order: the vocabulary {token: id}, which is kept until
+ * loading ends; merges from a JSON list, or from lines if list is NULL. begin takes what end gives back. */
+MEBI_MUST_USE mebi_status mebi__load_begin(mebi__loading *loading, mebi__tokenizer *to,
+                                           const char *name, mebi_error *err);
+MEBI_MUST_USE mebi_status mebi__load_vocab(mebi__loading *loading, const json_t *vocab,
+                                           mebi_error *err);
+MEBI_MUST_USE mebi_status mebi__load_merges(mebi__loading *loading, const json_t *list,
+                                            mebi__text_file lines, mebi_error *err);
+/* Releases root (may be NULL) as well. */
+void mebi__load_end(mebi__loading *loading, json_t *root);
 
 /* The list of tokenizer.json (may be NULL); the objects of the other two files (each may be NULL).
  */

@@ -184,6 +184,17 @@ mebi_status mebi__tokenizer_open(const char *path, mebi__tokenizer **out, mebi_e
     return status;
 }
 
+mebi_status mebi__tokenizer_from_lists(const mebi__token_lists *lists, mebi__tokenizer **out,
+                                       mebi_error *err) {
+    *out = NULL;
+    mebi__tokenizer *t = mebi__alloc(MEBI__TAG_TEXT, sizeof *t);
+    if (!t) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for a tokenizer.");
+    mebi_status status = mebi__load_token_lists(t, lists, err);
+    if (status != MEBI_OK) mebi__tokenizer_close(&t);
+    *out = t;
+    return status;
+}
+
 void mebi__tokenizer_close(mebi__tokenizer **tokenizer) {
     if (!*tokenizer) return;
     mebi__tokenizer_release(*tokenizer);

@@ -3,6 +3,7 @@
 #define MEBI_TEXT_TOKENIZER_H
 
 #include "base/error.h"
+#include "base/span.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -18,6 +19,24 @@ enum {
  * added_tokens.json or tokenizer_config.json); or a tokenizer.json itself. */
 MEBI_MUST_USE mebi_status mebi__tokenizer_open(const char *path, mebi__tokenizer **out,
                                                mebi_error *err);
+
+/* A tokenizer as lists in memory, with Qwen2's pattern and NFC. A token's place is its id. */
+typedef enum mebi__token_kind {
+    MEBI__TOKEN_WORD,   /* written as byte-level vocabularies do */
+    MEBI__TOKEN_ADDED,  /* one token wherever it stands in the raw text */
+    MEBI__TOKEN_UNUSED, /* an id that no text gives */
+} mebi__token_kind;
+
+typedef struct mebi__token_lists {
+    const char *name; /* of the file, for messages */
+    const mebi__span *token, *merge; /* a merge is "left right" */
+    mebi__token_kind (*kind)(const void *context, size_t token);
+    const void *context;
+    size_t tokens, merges;
+} mebi__token_lists;
+
+MEBI_MUST_USE mebi_status mebi__tokenizer_from_lists(const mebi__token_lists *lists,
+                                                     mebi__tokenizer **out, mebi_error *err);
 void mebi__tokenizer_close(mebi__tokenizer **tokenizer);
 
 /* Largest id + 1. */

@@ -2,6 +2,7 @@
 #ifndef MEBI_WEIGHTS_CONFIG_H
 #define MEBI_WEIGHTS_CONFIG_H
 
+#include "weights/gguf_tokens.h"
 #include "weights/tensors.h"
 
 /* Qwen3 text encoder. */
@@ -38,16 +39,18 @@ typedef struct mebi__scheduler_config {
 /* Where a model's parts are. NULL parts come from `folder`; parts given win. */
 typedef struct mebi__model_paths {
     const char *folder;          /* diffusers folder */
-    const char *diffusion_model; /* a safetensors file or a folder, each */
+    const char *diffusion_model; /* a safetensors or GGUF file or a folder, each */
     const char *text_encoder;
     const char *vae;
-    const char *tokenizer; /* a folder, or a tokenizer.json */
+    const char *tokenizer; /* a folder, or a tokenizer.json. NULL: the encoder's own if it is a GGUF that
+                              has one */
 } mebi__model_paths;
 
 /* A model's files, opened and understood. */
 typedef struct mebi__model_files {
     mebi__tensors *dit, *encoder, *vae;
-    char *tokenizer_path;
+    char *tokenizer_path;     /* a folder or file; of the encoder's own GGUF if tokens are given */
+    mebi__gguf_tokens tokens; /* the tokenizer out of that GGUF, or empty */
     mebi__dit_config dit_config;
     mebi__qwen3_config encoder_config;
     mebi__vae_config vae_config;
@@ -57,7 +60,7 @@ typedef struct mebi__model_files {
 
 /* Opens all parts and cross-checks them. A part's dimensions come from the config.json of its
  * folder if there is one, else from its tensors' shapes (always for a part given as a single file;
- * values that no shape tells are then the published model's). The DiT's widths without a key in
+ * values that no shape tells are then the published model's, or those of a GGUF's metadata). The DiT's widths without a key in
  * config.json (ffn_hidden, adaln_dim, time_*) come from shapes in any case. Checked: encoder hidden
  * == caption_dim, VAE channels == DiT channels, heads divisible, axes_dim adding up to head_dim,
  * every dimension within sane limits. Errors name the file, the key or tensor, the value, and what

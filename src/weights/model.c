@@ -2,6 +2,7 @@
  * dimensions, and checks that they fit each other. Must never start from half a model. */
 #include "base/memory.h"
 #include "weights/config_read.h"
+#include "weights/tensor_set.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -85,6 +86,18 @@ static mebi_status open_part(const char *path, mebi__part part, mebi__tensors **
     return status;
 }
 
+/* What was given; else the encoder's own, which fits it in any case; else the folder's. */
+static mebi_status find_tokenizer(const mebi__model_paths *p, mebi__model_files *m,
+                                  mebi_error *err) {
+    const mebi__stored_file *gguf = mebi__tensors_gguf(m->encoder);
+    if (p->tokenizer || !gguf || !mebi__gguf_has_tokens(gguf))
+        return part_path(p->tokenizer, p->folder, "tokenizer", "tokenizer", "--tokenizer",
+                         &m->tokenizer_path, err);
+    m->tokenizer_path = mebi__copy_string(gguf->path, strlen(gguf->path));
+    if (!m->tokenizer_path) return no_memory(err);
+    return mebi__gguf_tokens_read(gguf, &m->tokens, err);
+}
+
 static mebi_status open_parts(const mebi__model_paths *p, mebi__model_files *m, mebi_error *err) {
     const struct {
         const char *given, *sub, *what, *option;
@@ -107,8 +120,7 @@ static mebi_status open_parts(const mebi__model_paths *p, mebi__model_files *m, 
         mebi__free(path);
         MEBI_TRY(status);
     }
-    return part_path(p->tokenizer, p->folder, "tokenizer", "tokenizer", "--tokenizer",
-                     &m->tokenizer_path, err);
+    return find_tokenizer(p, m, err);
 }
 
 /* The folder itself: what it says it is, and its scheduler's numbers. */
@@ -182,6 +194,7 @@ void mebi__model_files_close(mebi__model_files *files) {
     mebi__tensors_close(&files->dit);
     mebi__tensors_close(&files->encoder);
     mebi__tensors_close(&files->vae);
+    mebi__gguf_tokens_release(&files->tokens);
     mebi__free(files->tokenizer_path);
     memset(files, 0, sizeof *files);
 }
