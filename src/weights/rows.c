@@ -1,5 +1,6 @@
 /* Rows of a stored tensor as f32, whatever type they lie in. Must never read a byte outside the
  * tensor, nor hand out values without the scale that the file gives for them. */
+#include "weights/random.h"
 #include "weights/tensors.h"
 
 int64_t mebi__tensor_row_count(const mebi__tensor *t) {
@@ -17,6 +18,10 @@ int mebi__tensor_rows(const mebi__tensor *t, int64_t first, int64_t count, float
     size_t bytes;
     if (first < 0 || count < 0 || first > rows - count || !mebi__row_bytes(t->dtype, k, &bytes))
         return 0;
+    if (t->recipe) {
+        mebi__random_elements(t->recipe, first * k, count * k, out);
+        return 1;
+    }
     const unsigned char *from = (const unsigned char *)t->data + (size_t)first * bytes;
     mebi__convert_to_f32(t->dtype, from, (size_t)count * (size_t)k, out);
     for (int64_t r = 0; r < count && t->scales; r++) {

@@ -22,6 +22,7 @@ typedef struct mebi__tensor {
     /* scale[scales]: scales is 0 (none), 1 (of the whole), or dim[0] (of each); the set's. */
     const float *scale;
     int64_t scales;
+    const struct mebi__recipe *recipe; /* not NULL: values are made when rows are asked for */
 } mebi__tensor;
 
 /* A tensor's rows, each along the last dimension. */
