@@ -3,6 +3,10 @@
 
 #include "compute/dry.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 enum { BUFFER = 1 << 16, PLACE = 4096, VIEWS = 6 };
 
 /* ---- a stream on a dry device ---- */
@@ -67,7 +71,9 @@ typedef struct args {
 static void call(mebi__stream *s, mebi__op_kind kind, const args *a) {
     const mebi__view *v = a->v;
     switch (kind) {
-    case MEBI__OP_LINEAR: mebi__linear(s, v[1], v[2], v[3], v[0]); break;
+    case MEBI__OP_LINEAR:
+    case MEBI__OP_LINEAR_INT8: mebi__linear(s, v[1], v[2], v[3], v[0]); break;
+    case MEBI__OP_QUANTIZE: mebi__quantize(s, v[1], v[0]); break;
     case MEBI__OP_EMBED: mebi__embed(s, v[1], v[2], v[0]); break;
     case MEBI__OP_RMS_NORM: mebi__rms_norm(s, v[1], v[2], v[3], 1e-5f, v[0]); break;
     case MEBI__OP_LAYER_NORM: mebi__layer_norm(s, v[1], v[2], 1e-5f, v[0]); break;
@@ -105,6 +111,7 @@ enum {
     ANY_RANK = 8,
     FREE_0 = 16, /* this dimension is tied to no other tensor's */
     FREE_ALL = 32,
+    NAMING = 128, /* its type decides which operation it is */
 };
 
 typedef struct spec {
@@ -129,6 +136,25 @@ static const spec specs[] = {
      {{F, 2, {3, 7}, 0}, {F, 2, {3, 5}, 0}, {F, 2, {7, 5}, MATRIX}, {F, 1, {7}, OPTIONAL}},
      2 * 3 * 7 * 5,
      4 * (21 + 15 + 35 + 7)},
+    {MEBI__OP_LINEAR_INT8,
+     4,
+     0,
+     0,
+     0,
+     {{F, 2, {3, 7}, 0},
+      {MEBI__INT8_ROWS, 2, {3, 64}, 0},
+      {MEBI__INT8_PANELS, 2, {7, 64}, NAMING},
+      {F, 1, {7}, OPTIONAL}},
+     2 * 3 * 7 * 64,
+     4 * (21 + 7) + 3 * 128 + 16 * (64 + 4 + 4)}, /* a row: 64 + 4, padded to 128 */
+    {MEBI__OP_QUANTIZE,
+     2,
+     0,
+     0,
+     0,
+     {{MEBI__INT8_ROWS, 2, {3, 64}, 0}, {F, 2, {3, 64}, 0}},
+     20 * 192,
+     3 * 128 + 4 * 192},
     {MEBI__OP_EMBED,
      3,
      0,
@@ -319,8 +345,9 @@ static void a_wrong_type_is_refused(void **state) {
                 args a = good_args(b, &specs[i]);
                 if (a.v[v].dtype == (mebi__dtype)t) continue;
                 a.v[v].dtype = (mebi__dtype)t;
-                if (specs[i].view[v].is & MATRIX && t == MEBI__INT8_PANELS) continue; /* another operation's */
                 int is = specs[i].view[v].is, decodes = mebi__dtype_decodes((mebi__dtype)t);
+                /* Then it is another operation: see int8_operands_go_together. */
+                if (is & NAMING || (is & MATRIX && t == MEBI__INT8_PANELS)) continue;
                 int whole = a.v[v].shape.dim[1] % mebi__dtype_block((mebi__dtype)t) == 0;
                 if (is & WEIGHT && t == MEBI__BF16) expect_accepted(b, &specs[i], &a, "in bf16");
                 else if (is & MATRIX && decodes && whole)
@@ -380,7 +407,7 @@ static void a_misaligned_tensor_is_refused(void **state) {
     bench *b = bench_open();
     for (int i = 0; i < SPECS; i++)
         for (int v = 0; v < specs[i].views; v++)
-            for (size_t by = 1; by < mebi__dtype_bytes(specs[i].view[v].dtype); by++) {
+            for (size_t by = 1; by < mebi__dtype_alignment(specs[i].view[v].dtype); by++) {
                 args a = good_args(b, &specs[i]);
                 a.v[v].offset += by;
                 expect_refused(b, &specs[i], &a, v, "a tensor is misaligned");
@@ -394,7 +421,7 @@ static void a_tensor_beyond_its_buffer_is_refused(void **state) {
     for (int i = 0; i < SPECS; i++)
         for (int v = 0; v < specs[i].views; v++) {
             args a = good_args(b, &specs[i]);
-            size_t one = mebi__dtype_bytes(a.v[v].dtype), last = BUFFER - mebi__view_bytes(&a.v[v]);
+            size_t one = mebi__dtype_alignment(a.v[v].dtype), last = BUFFER - mebi__view_bytes(&a.v[v]);
             a.v[v].offset = last;
             expect_accepted(b, &specs[i], &a, "at the buffer's end");
             const size_t beyond[] = {last + one, BUFFER, SIZE_MAX - one + 1};
@@ -412,7 +439,7 @@ static void overlap_is_refused(void **state) {
     for (int i = 0; i < SPECS; i++)
         for (int v = 1; v < specs[i].views; v++) {
             args a = good_args(b, &specs[i]);
-            size_t one = mebi__dtype_bytes(a.v[v].dtype), mine = mebi__view_bytes(&a.v[v]);
+            size_t one = mebi__dtype_alignment(a.v[v].dtype), mine = mebi__view_bytes(&a.v[v]);
             size_t out = a.v[0].offset, outs = mebi__view_bytes(&a.v[0]);
             a.v[v].offset = out;
             if (specs[i].view[v].is & MAY_BE_Y) expect_accepted(b, &specs[i], &a, "in place");
@@ -423,9 +450,10 @@ static void overlap_is_refused(void **state) {
             a.v[v].offset = out + (outs - 1) / one * one;
             if (outs > one) expect_refused(b, &specs[i], &a, v, "output and input overlap");
             /* Side by side, or in another buffer. */
-            a.v[v].offset = out - (mine + 3) / 4 * 4;
+            size_t step = one > 4 ? one : 4;
+            a.v[v].offset = out - (mine + step - 1) / step * step;
             expect_accepted(b, &specs[i], &a, "just before the output");
-            a.v[v].offset = (out + outs + 3) / 4 * 4;
+            a.v[v].offset = (out + outs + step - 1) / step * step;
             expect_accepted(b, &specs[i], &a, "just after the output");
             a.v[v].offset = out;
             a.v[v].buffer = &b->other;
@@ -555,6 +583,40 @@ static void wrong_strides_are_refused(void **state) {
     expect_accepted(b, p, &a, "six dimensions");
     a.permute = (mebi__permute_params){{12}, {0}};
     expect_accepted(b, p, &a, "one value everywhere");
+    mebi__device_destroy(&b->dry);
+}
+
+/* Of two operands of a product either both are int8 or none; their K is of whole groups. */
+static void int8_operands_go_together(void **state) {
+    (void)state;
+    bench *b = bench_open();
+    const spec *linear = spec_of(MEBI__OP_LINEAR), *int8 = spec_of(MEBI__OP_LINEAR_INT8);
+    for (int t = 0; t < MEBI__DTYPE_COUNT; t++) {
+        args a = good_args(b, int8);
+        a.v[2].dtype = (mebi__dtype)t; /* rows in int8 and another matrix */
+        if (t == MEBI__INT8_PANELS) expect_accepted(b, int8, &a, "int8");
+        else expect_refused(b, linear, &a, 1, "a tensor has the wrong type");
+    }
+    args a = good_args(b, int8);
+    a.v[1].dtype = MEBI__F32;
+    expect_refused(b, int8, &a, 1, "a tensor has the wrong type");
+    for (int v = 1; v <= 2; v++) {
+        a = good_args(b, int8);
+        a.v[v].shape.dim[1] = 96;
+        expect_refused(b, int8, &a, v, "shapes differ");
+        a.v[v].shape.dim[1] = 48;
+        expect_refused(b, int8, &a, v, "a shape is not valid");
+    }
+    a = good_args(b, spec_of(MEBI__OP_QUANTIZE));
+    a.v[0].shape.dim[1] = a.v[1].shape.dim[1] = 80;
+    expect_refused(b, spec_of(MEBI__OP_QUANTIZE), &a, 0, "a shape is not valid");
+    /* 17 rows are two panels: the second lies inside the buffer, or the matrix doesn't. */
+    a = good_args(b, int8);
+    a.v[2].shape.dim[0] = a.v[0].shape.dim[1] = a.v[3].shape.dim[0] = 17;
+    a.v[2].offset = BUFFER - 2 * 1152;
+    expect_accepted(b, int8, &a, "two panels at the end");
+    a.v[2].offset += 64;
+    expect_refused(b, int8, &a, 2, "a tensor reaches beyond its buffer");
     mebi__device_destroy(&b->dry);
 }
 
@@ -751,6 +813,54 @@ static void views_are_of_the_same_memory(void **state) {
     assert_string_equal(mebi__op_name(MEBI__OP_NORM_ROPE), "NORM_ROPE");
 }
 
+/* What is a defect of the caller's ends the process. */
+static void expect_abort(void (*offend)(void)) {
+    int status;
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        fclose(stderr); /* assert's sentence */
+        signal(SIGABRT, SIG_DFL);
+        offend();
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
+static mebi__buffer some_buffer = {1 << 20};
+
+static void take_rows_of_panels(void) {
+    mebi__view_rows((mebi__view){&some_buffer, 0, MEBI__INT8_PANELS, {2, {32, 64}}}, 16, 16);
+}
+
+static void reshape_panels(void) {
+    mebi__view_as((mebi__view){&some_buffer, 0, MEBI__INT8_PANELS, {2, {32, 64}}}, 2,
+                  (int64_t[]){64, 32});
+}
+
+static void reshape_rows(void) {
+    mebi__view_as((mebi__view){&some_buffer, 0, MEBI__INT8_ROWS, {2, {32, 64}}}, 1,
+                  (int64_t[]){2048});
+}
+
+/* Rows in int8 are whole rows with their scales; panels can't be cut, and neither has another shape. */
+static void int8_views_are_not_reshaped(void **state) {
+    (void)state;
+    mebi__view v = {&some_buffer, 128, MEBI__INT8_ROWS, {2, {6, 320}}}; /* five groups of 64 */
+    assert_int_equal(mebi__view_elements(&v), 6 * 320);
+    assert_int_equal(mebi__view_bytes(&v), 6 * 384); /* 320 + 20, padded */
+    mebi__view rows = mebi__view_rows(v, 2, 3);
+    assert_int_equal(rows.offset, 128 + 2 * 384);
+    assert_int_equal(mebi__view_bytes(&rows), 3 * 384);
+    mebi__view w = {&some_buffer, 0, MEBI__INT8_PANELS, {2, {33, 320}}};
+    assert_int_equal(mebi__view_bytes(&w), 3 * 5 * 16 * (64 + 8)); /* panels, groups, columns */
+    expect_abort(take_rows_of_panels);
+    expect_abort(reshape_panels);
+    expect_abort(reshape_rows);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_calls_are_counted_as_by_hand),
@@ -764,6 +874,7 @@ int main(void) {
         cmocka_unit_test(wrong_heads_are_refused),
         cmocka_unit_test(wrong_convolutions_are_refused),
         cmocka_unit_test(wrong_strides_are_refused),
+        cmocka_unit_test(int8_operands_go_together),
         cmocka_unit_test(counts_add_up),
         cmocka_unit_test(the_dry_device_holds_no_tensors),
         cmocka_unit_test(transfers_are_checked),
@@ -771,6 +882,7 @@ int main(void) {
         cmocka_unit_test(submit_asks_whether_to_stop),
         cmocka_unit_test(stages_are_told_until_an_error),
         cmocka_unit_test(views_are_of_the_same_memory),
+        cmocka_unit_test(int8_views_are_not_reshaped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
