@@ -132,6 +132,8 @@ static const bad_line bad_lines[] = {
     {"info on a folder", {"info", "."}, 1, {"it is a folder"}},
     {"info on text", {"info", "/etc/passwd"}, 1, {"/etc/passwd is not a PNG"}},
     {"info on an empty name", {"info", ""}, 1, {"can't be opened"}},
+    {"cache with a word", {"cache", "clear"}, 2, {"'clear'", "too many"}},
+    {"cache with an unknown option", {"cache", "--clean"}, 2, {"--clean", "--clear meant"}},
     {"info with an unknown option", {"info", "--jsn", "a.png"}, 2, {"--jsn", "--json meant"}},
 };
 enum { BAD_LINES = sizeof bad_lines / sizeof *bad_lines };

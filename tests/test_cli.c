@@ -1,6 +1,7 @@
 /* The command as its users meet it: exit codes, the essential words of each message, files. */
 #include "cli_run.h"
 
+#include "base/cache.h"
 #include "cli_bad.h"
 #include "mebi/mebi.h"
 
@@ -58,6 +59,9 @@ static void helps(void **state) {
     free(first);
     assert_code(RUN("info", "-h"), 0);
     assert_printed("usage: mebi info");
+    assert_code(RUN("cache", "-h"), 0);
+    assert_printed("usage: mebi cache");
+    check_columns(ran.out.text);
     assert_code(RUN("help"), 0);
     assert_printed("generate");
     assert_printed("info");
@@ -737,6 +741,43 @@ static void refuses_broken_pictures(void **state) {
     assert_said("Standard output can't be written");
 }
 
+/* ---- the cache ---- */
+
+static void make_entry(const char *key, size_t bytes) {
+    mebi_error err = {0};
+    mebi__cache_entry entry;
+    const mebi__cache_request request = {.folder = "cache", .key = key, .bytes = bytes};
+    assert_mebi_ok(mebi__cache_open(&request, &entry, &err), &err);
+    assert_mebi_ok(mebi__cache_commit(&entry, &err), &err);
+    mebi__cache_close(&entry);
+}
+
+static void lists_and_clears_the_cache(void **state) {
+    (void)state;
+    setenv("MEBI_CACHE_DIR", "cache", 1);
+    assert_code(RUN("cache"), 0);
+    assert_printed("The cache is empty: cache");
+    assert_int_equal(access("cache", F_OK), -1);
+    make_entry("one", 3000000);
+    make_entry("two", 5000000);
+    assert_code(RUN("cache"), 0);
+    assert_printed("3.0 MB");
+    assert_printed("  one\n");
+    assert_printed("8.0 MB in all, in cache\n");
+    assert_code(RUN("cache", "--json"), 0);
+    json_t *o = json_loads(ran.out.text, JSON_REJECT_DUPLICATES, NULL);
+    assert_int_equal(json_array_size(json_object_get(o, "entries")), 2);
+    assert_true(json_integer_value(json_object_get(o, "total_bytes")) >= 8000000);
+    json_decref(o);
+    write_text("cache/mine.txt", "mine");
+    assert_code(RUN("cache", "--clear"), 0);
+    assert_printed("Removed 2 entries, 8.0 MB.");
+    assert_int_equal(count_files(""), 1);
+    assert_code(RUN("cache", "--clear", "--json"), 0);
+    assert_printed("{\"removed\":0,\"bytes\":0}\n");
+    unsetenv("MEBI_CACHE_DIR");
+}
+
 #define IN_FOLDER(f) cmocka_unit_test_setup_teardown(f, enter_folder, leave_folder)
 
 static const struct CMUnitTest kind_lines[] = {
@@ -780,6 +821,7 @@ static const struct CMUnitTest kind_lines[] = {
     IN_FOLDER(reads_foreign_pictures),
     IN_FOLDER(shows_no_control_characters),
     IN_FOLDER(refuses_broken_pictures),
+    IN_FOLDER(lists_and_clears_the_cache),
 };
 enum { KIND_LINES = sizeof kind_lines / sizeof *kind_lines };
 

@@ -13,6 +13,7 @@ enum {
 };
 
 int cmd_generate(int argc, char **argv);
+int cmd_cache(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 
 int exit_code(mebi_status status);

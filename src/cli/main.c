@@ -13,6 +13,7 @@ static const struct {
     const char *help;
 } commands[] = {
     {"generate", cmd_generate, "make pictures from a prompt"},
+    {"cache", cmd_cache, "list or clear the weights prepared for this machine"},
     {"info", cmd_info, "print what a PNG says about how it was made"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
