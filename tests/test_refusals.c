@@ -197,7 +197,7 @@ static void refuses_paths(void **state) {
     (void)state;
     path_text folder = make_folder(), path = path_of("%s/model.safetensors", folder.text);
     refuse_file(path.text, MEBI__PART_DIT, MEBI_IO, "model.safetensors", "No such file");
-    refuse_file(folder.text, MEBI__PART_DIT, MEBI_IO, "mebi-test-", "no .safetensors file");
+    refuse_file(folder.text, MEBI__PART_DIT, MEBI_IO, "mebi-test-", "no .safetensors or .gguf file");
     assert_int_equal(mkdir(path.text, 0700), 0);
     refuse_file(folder.text, MEBI__PART_DIT, MEBI_IO, "model.safetensors", "not a regular file");
     remove_path(path.text);
@@ -208,7 +208,7 @@ static void refuses_paths(void **state) {
     write_named(path_of("%s/b.safetensors", folder.text).text, name, 1, "[1]", 1);
     write_named(path_of("%s/a.safetensors", folder.text).text, name, 1, "[1]", 1);
     refuse_file(folder.text, MEBI__PART_DIT, MEBI_BAD_FILE, "mebi-test-",
-                "2 .safetensors files (such as a.safetensors) and no index");
+                "2 model files (such as a.safetensors) and no index");
     write_named(path.text, name, 1, "[1]", 1);
     assert_int_equal(chmod(path.text, 0), 0);
     if (geteuid() != 0) /* root reads everything */

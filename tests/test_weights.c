@@ -20,7 +20,7 @@ static void reads_types_shapes_and_places(void **state) {
     write_safetensors(path.text,
                       "{\"__metadata__\":{\"format\":\"pt\"},"
                       "\"z.f32\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[1,9]},"
-                      "\"odd\":{\"dtype\":\"F8_E4M3\",\"shape\":[1],\"data_offsets\":[0,1]},"
+                      "\"odd\":{\"dtype\":\"F8_E8M0\",\"shape\":[1],\"data_offsets\":[0,1]},"
                       "\"b\":{\"dtype\":\"BF16\",\"shape\":[3],\"data_offsets\":[9,15]},"
                       "\"s\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[15,17]},"
                       "\"none\":{\"dtype\":\"F32\",\"shape\":[0,4],\"data_offsets\":[17,17]},"
@@ -83,8 +83,8 @@ static void tells_why_a_type_is_refused(void **state) {
     (void)state;
     path_text folder = make_folder(), path = path_of("%s/fp8.safetensors", folder.text);
     write_safetensors(path.text,
-                      "{\"w\":{\"dtype\":\"F8_E4M3\",\"shape\":[2],\"data_offsets\":[0,2]},"
-                      "\"layers.0.attention.qkv.weight\":{\"dtype\":\"F8_E5M2\",\"shape\":[3,1],"
+                      "{\"w\":{\"dtype\":\"F8_E8M0\",\"shape\":[2],\"data_offsets\":[0,2]},"
+                      "\"layers.0.attention.qkv.weight\":{\"dtype\":\"I8\",\"shape\":[3,1],"
                       "\"data_offsets\":[2,5]}}",
                       "12345", 5);
     mebi__tensors *set = open_good(path.text, MEBI__PART_DIT);
@@ -94,7 +94,7 @@ static void tells_why_a_type_is_refused(void **state) {
     assert_null(mebi__tensors_want(set, 1, two, "w"));
     assert_null(mebi__tensors_want(set, 2, third, "layers.0.attention.to_k.weight"));
     assert_refused(mebi__tensors_report(set, &err), MEBI_BAD_FILE, &err, "fp8.safetensors",
-                   "Not supported (2): w (F8_E4M3): its type is not F32, F16 or BF16");
+                   "Not supported (2): w (F8_E8M0): its type is not F32, F16, BF16, F8");
     mebi__tensors_close(&set);
     remove_path(folder.text);
 }

@@ -4,6 +4,7 @@
 #include "weights/tensor_set.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,7 +162,7 @@ int mebi__tensors_unexpected(const mebi__tensors *tensors, char *text, size_t by
     if (bytes > 0) text[0] = 0;
     for (int i = 0; i < tensors->count; i++) {
         const char *name = tensors->entry[i].tensor.name;
-        int is_known = tensors->entry[i].wanted;
+        int is_known = tensors->entry[i].wanted || mebi__names_is_quantization_note(name);
         for (int k = 0; k < known_count; k++)
             is_known |= strncmp(name, known[k], strlen(known[k])) == 0;
         if (is_known) continue;
@@ -207,16 +208,32 @@ static int block_bad(mebi__dtype type, const unsigned char *data, size_t count) 
     return half_block_bad(data, count, type == MEBI__BF16 ? 0x7f80 : 0x7c00);
 }
 
-/* Index of the first value that is not finite; count if all are. */
-static size_t first_bad(const mebi__tensor *t, size_t count) {
-    enum { BLOCK = 4096 };
-    size_t size = mebi__dtype_bytes(t->dtype);
+/* Elements looked at together: whole blocks of every type. */
+enum { CHUNK = 4096 };
+
+/* The same for types that have to be decoded to tell. */
+static int chunk_bad(mebi__dtype type, const unsigned char *data, size_t count) {
+    float values[CHUNK];
+    if (type == MEBI__F32 || type == MEBI__F16 || type == MEBI__BF16)
+        return block_bad(type, data, count);
+    mebi__convert_to_f32(type, data, count, values);
+    return single_block_bad((const unsigned char *)values, count);
+}
+
+/* Index and value of the first that is not finite; count if all are. */
+static size_t first_bad(const mebi__tensor *t, size_t count, float *value) {
+    size_t block = (size_t)mebi__dtype_block(t->dtype), step = 0;
+    float values[CHUNK];
     const unsigned char *data = t->data;
-    for (size_t at = 0; at < count; at += BLOCK) {
-        size_t n = count - at < BLOCK ? count - at : BLOCK;
-        if (!block_bad(t->dtype, data + at * size, n)) continue;
-        while (!block_bad(t->dtype, data + at * size, 1)) at++;
-        return at;
+    (void)mebi__row_bytes(t->dtype, (int64_t)block, &step);
+    for (size_t at = 0; at < count; at += CHUNK) {
+        size_t n = count - at < CHUNK ? count - at : CHUNK;
+        if (!chunk_bad(t->dtype, data + at / block * step, n)) continue;
+        mebi__convert_to_f32(t->dtype, data + at / block * step, n, values);
+        size_t i = 0;
+        while (i + 1 < n && isfinite(values[i])) i++;
+        *value = values[i];
+        return at + i;
     }
     return count;
 }
@@ -226,12 +243,9 @@ mebi_status mebi__tensors_check_finite(const mebi__tensors *tensors, mebi_error 
         const mebi__entry *e = &tensors->entry[i];
         size_t count = 0;
         (void)mebi__shape_elements(&e->tensor.shape, &count);
-        size_t at = first_bad(&e->tensor, count);
+        float value = 0;
+        size_t at = first_bad(&e->tensor, count, &value);
         if (at == count) continue;
-        float value;
-        size_t size = mebi__dtype_bytes(e->tensor.dtype);
-        mebi__convert_to_f32(e->tensor.dtype, (const unsigned char *)e->tensor.data + at * size, 1,
-                             &value);
         return mebi__fail(
             err, MEBI_BAD_FILE,
             "%s: tensor %s holds a value that is not finite (%s, element %zu of %zu): "

@@ -151,7 +151,8 @@ static mebi_status fill(mebi__tensors *set, mebi_error *err) {
         for (int i = 0; i < set->file[f].count; i++)
             MEBI_TRY(add_stored(set, &renaming, f, &set->file[f].tensor[i], err));
     qsort(set->entry, (size_t)(set->count + set->refused), sizeof *set->entry, by_name);
-    return check_unique(set, err);
+    MEBI_TRY(check_unique(set, err));
+    return mebi__tensors_attach_scales(set, err);
 }
 
 static mebi_status open_file(mebi__tensors *set, const char *path, mebi_error *err) {
@@ -278,19 +279,19 @@ static mebi_status refuse_empty(const mebi__tensors *set, const char *folder, me
         return mebi__fail(err, MEBI_BAD_FILE,
                           "%s is the folder of a whole model: give the part's own sub-folder.",
                           folder);
-    return mebi__fail(err, MEBI_IO, "%s holds no .safetensors file.", folder);
+    return mebi__fail(err, MEBI_IO, "%s holds no .safetensors or .gguf file.", folder);
 }
 
-/* The only .safetensors file of a folder, whatever its name; foreign files are told apart. */
+/* The only model file of a folder, whatever its name; foreign files are told apart. */
 static mebi_status open_only_file(mebi__tensors *set, const char *folder, mebi_error *err) {
-    static const char *const foreign[] = {".bin", ".ckpt", ".pt", ".pth", ".gguf"};
+    static const char *const foreign[] = {".bin", ".ckpt", ".pt", ".pth"};
     char found[256] = "", other[256] = "";
     int count = 0;
     DIR *directory = opendir(folder);
     if (!directory)
         return mebi__fail(err, MEBI_IO, "%s can't be read: %s.", folder, strerror(errno));
     for (struct dirent *d; (d = readdir(directory));) {
-        int ours = ends_with(d->d_name, ".safetensors");
+        int ours = ends_with(d->d_name, ".safetensors") || ends_with(d->d_name, ".gguf");
         /* readdir's order is the file system's; the message should not depend on it. */
         if (ours && (!count++ || strcmp(d->d_name, found) < 0))
             snprintf(found, sizeof found, "%s", d->d_name);
@@ -301,7 +302,7 @@ static mebi_status open_only_file(mebi__tensors *set, const char *folder, mebi_e
     closedir(directory);
     if (count > 1)
         return mebi__fail(err, MEBI_BAD_FILE,
-                          "%s holds %d .safetensors files (such as %s) and no index "
+                          "%s holds %d model files (such as %s) and no index "
                           "(*.safetensors.index.json) that says how they belong together.",
                           folder, count, mebi__show(found).text);
     if (count == 0 && !other[0]) return refuse_empty(set, folder, err);
@@ -358,6 +359,7 @@ void mebi__tensors_close(mebi__tensors **tensors) {
         next = block->next;
         mebi__free(block);
     }
+    for (int i = 0; i < set->count + set->refused; i++) mebi__free(set->entry[i].values);
     mebi__free(set->entry);
     for (int i = 0; i < set->file_count; i++) mebi__stored_close(&set->file[i]);
     mebi__free(set->file);

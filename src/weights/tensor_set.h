@@ -5,13 +5,14 @@
 #include "weights/stored.h"
 #include "weights/tensors.h"
 
-/* Tensors that mebi can't use (F8, integers, 5 dimensions) are kept in the set, so that asking for
+/* Tensors that mebi can't use (integers, 5 dimensions) are kept in the set, so that asking for
  * one tells why, but are not listed. */
 typedef struct mebi__entry {
     mebi__tensor tensor;
     const char *type_name, *unsupported; /* as in mebi__stored */
     int wanted;
-    int file; /* index into file[] */
+    int file;      /* index into file[] */
+    float *values; /* of a scale that belongs to another entry, in memory of its own; or NULL */
 } mebi__entry;
 
 typedef enum mebi__problem_kind {
@@ -41,6 +42,11 @@ struct mebi__tensors {
 
 /* The GGUF that the set was read from; NULL if it was another file. */
 const mebi__stored_file *mebi__tensors_gguf(const mebi__tensors *tensors);
+
+/* Gives every tensor the scale that the set holds for it. The set is sorted. */
+MEBI_MUST_USE mebi_status mebi__tensors_attach_scales(mebi__tensors *set, mebi_error *err);
+/* What programs note beside quantized weights and products don't need. */
+int mebi__names_is_quantization_note(const char *name);
 
 /* Any entry of this name, refused ones included. */
 mebi__entry *mebi__tensors_entry(const mebi__tensors *tensors, const char *name);

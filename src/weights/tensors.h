@@ -34,11 +34,12 @@ int mebi__tensor_rows(const mebi__tensor *t, int64_t first, int64_t count, float
 
 typedef enum mebi__part { MEBI__PART_DIT, MEBI__PART_ENCODER, MEBI__PART_VAE } mebi__part;
 
-/* Opens one part of a model: a safetensors file, or a folder holding
+/* Opens one part of a model: a safetensors or GGUF file, or a folder holding
  * `<stem>.safetensors` or `<stem>.safetensors.index.json` with its shards (stem is
- * "diffusion_pytorch_model" or "model"; without those, the folder's only .safetensors file).
+ * "diffusion_pytorch_model" or "model"; without those, the folder's only .safetensors or .gguf file).
  * Original single-file names are translated: prefixes stripped, fused qkv split into rows, CompVis
- * VAE names and 1x1 attention convolutions turned into linear [C, C].
+ * VAE names and 1x1 attention convolutions turned into linear [C, C]; and llama.cpp's of the encoder.
+ * Scales of 8-bit floats, under the names that publishers gave them, are given to their tensors.
  * Errors name the file and what is wrong: truncated, header not JSON, offsets overlapping or out of
  * range, shape and size disagreeing, unknown dtype, a tensor named twice, a shard missing. */
 MEBI_MUST_USE mebi_status mebi__tensors_open(const char *path, mebi__part part, mebi__tensors **out,
