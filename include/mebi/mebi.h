@@ -2,6 +2,7 @@
 #ifndef MEBI_H
 #define MEBI_H
 
+#include "mebi/bench.h"
 #include "mebi/engine.h"
 #include "mebi/image.h"
 #include "mebi/status.h"

@@ -53,6 +53,8 @@ typedef struct mebi__resident {
 mebi__resident mebi__resident_now(const mebi__map *const *maps, int count);
 /* The most that was ever resident, mapped files included. Lags by hundreds of KiB. */
 size_t mebi__resident_peak(void);
+/* Begins the most anew, from what is resident now. Returns 0 where the system doesn't let it. */
+int mebi__resident_peak_reset(void);
 
 /* Bytes this process could still take without swapping: what the system has available, lowered to
  * what its control groups leave. SIZE_MAX where nothing tells. */

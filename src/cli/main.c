@@ -14,6 +14,7 @@ static const struct {
 } commands[] = {
     {"generate", cmd_generate, "make pictures from a prompt"},
     {"cache", cmd_cache, "list or clear the weights prepared for this machine"},
+    {"bench", cmd_bench, "measure speed beside this machine's own peaks"},
     {"info", cmd_info, "print what a PNG says about how it was made"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -45,6 +45,12 @@ static mebi__arithmetic arithmetic_of(const timed_device *d, const mebi__op *op)
                                                            : MEBI__ARITHMETIC_F32;
 }
 
+static double weight_bytes(const mebi__op *op) {
+    int product = op->kind == MEBI__OP_LINEAR || op->kind == MEBI__OP_LINEAR_INT8 ||
+                  op->kind == MEBI__OP_CONV2D;
+    return product ? (double)mebi__view_bytes(&op->w) : 0;
+}
+
 static mebi_status record(mebi__device *device, const mebi__op *op, mebi_error *err) {
     timed_device *d = (timed_device *)device;
     const mebi__device_table *table = d->target->table;
@@ -58,6 +64,7 @@ static mebi_status record(mebi__device *device, const mebi__op *op, mebi_error *
     sum->seconds += mebi__now_seconds() - since;
     sum->operations += operations;
     sum->bytes += bytes;
+    sum->weights += weight_bytes(op);
     sum->calls++;
     return MEBI_OK;
 }
@@ -137,6 +144,7 @@ mebi__timed_sum mebi__timed_total(const mebi__timed_report *r) {
             all.seconds += one->seconds;
             all.operations += one->operations;
             all.bytes += one->bytes;
+            all.weights += one->weights;
         }
     return all;
 }

@@ -21,6 +21,7 @@ const char *mebi__arithmetic_name(mebi__arithmetic arithmetic);
 typedef struct mebi__timed_sum {
     long calls;
     double seconds, operations, bytes;
+    double weights; /* of the bytes, those of weights of products */
 } mebi__timed_sum;
 
 typedef struct mebi__timed_report {

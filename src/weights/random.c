@@ -3,6 +3,7 @@
 #include "weights/random.h"
 
 #include "base/memory.h"
+#include "base/os.h"
 #include "weights/random_values.h"
 #include "weights/tensor_set.h"
 
@@ -286,8 +287,11 @@ static mebi_status take_memory(const builder *b, mebi__random_part *part, mebi_e
         if (!b->rows_only[i]) (void)place_of(&part->memory_bytes, bytes);
         else if (bytes > nothing) nothing = bytes;
     }
-    part->memory = mebi__alloc(b->tag, part->memory_bytes);
-    part->nothing = nothing ? mebi__alloc(b->tag, nothing) : NULL;
+    /* The system would hand out more than there is, and end the process when it is used. */
+    if (part->memory_bytes + nothing <= mebi__memory_available()) {
+        part->memory = mebi__alloc(b->tag, part->memory_bytes);
+        part->nothing = nothing ? mebi__alloc(b->tag, nothing) : NULL;
+    }
     if (!part->memory || (nothing && !part->nothing))
         return mebi__fail(err, MEBI_NO_MEMORY,
                           "%.2f GB for random weights can't be had; take int8, or close other programs.",

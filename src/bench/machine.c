@@ -1,0 +1,44 @@
+/* The machine that is measured, and what its time is compared with. */
+#include "bench/bench.h"
+
+#include "base/os.h"
+
+mebi_status mebi__bench_machine_open(mebi__bench_machine *m, int threads, mebi_error *err) {
+    *m = (mebi__bench_machine){0};
+    if (threads < 0 || threads > 256)
+        return mebi__fail(err, MEBI_BAD_ARGUMENT, "%d threads asked for; 1 to 256 can be had.",
+                          threads);
+    mebi_status status = mebi__cpu_choose(&m->level, err);
+    if (status == MEBI_OK)
+        status = mebi__pool_create(threads ? threads : mebi__physical_cores(), &m->pool, err);
+    if (status == MEBI_OK) status = mebi__cpu_create(m->level, m->pool, &m->cpu, err);
+    /* No kernel multiplies bf16 as such: weights are widened, and f32's peak is their yardstick. */
+    if (status == MEBI_OK) status = mebi__timed_create(m->cpu, 0, &m->timed, err);
+    if (status == MEBI_OK) status = mebi__peak_sample_read(m->level, m->pool, &m->peaks, err);
+    if (status == MEBI_OK) mebi__peak_sample(m->level, m->pool, &m->peaks);
+    else mebi__bench_machine_close(m);
+    return status;
+}
+
+void mebi__bench_machine_close(mebi__bench_machine *m) {
+    mebi__device_destroy(&m->timed);
+    mebi__device_destroy(&m->cpu);
+    mebi__pool_destroy(&m->pool);
+}
+
+double mebi__bench_peak_of(const mebi__peaks *peaks, mebi__arithmetic arithmetic) {
+    const double of[MEBI__ARITHMETIC_COUNT] = {peaks->int8, peaks->bf16, peaks->f32};
+    return of[arithmetic];
+}
+
+double mebi__bench_at_peak(const mebi__timed_report *report, const mebi__peaks *peaks) {
+    double seconds = 0;
+    for (int k = 0; k < MEBI__OP_COUNT; k++)
+        for (int a = 0; a < MEBI__ARITHMETIC_COUNT; a++)
+            seconds += report->of[k][a].operations / mebi__bench_peak_of(peaks, (mebi__arithmetic)a);
+    return seconds;
+}
+
+mebi_bench_peaks mebi__bench_peaks_told(const mebi__peaks *peaks) {
+    return (mebi_bench_peaks){peaks->int8, peaks->bf16, peaks->f32, peaks->read};
+}
