@@ -172,13 +172,24 @@ static const char *text_of(const json_t *json, const char *key) {
     return json_string_value(json_object_get(json, key));
 }
 
+/* A path below the fixtures, or NULL. */
+static const char *path_of(const json_t *json, const char *key, char *text, size_t bytes) {
+    const char *name = text_of(json, key);
+    if (name) snprintf(text, bytes, "%s/%s", MEBI_FIXTURES, name);
+    return name ? text : NULL;
+}
+
 static mebi_engine *open_model(const json_t *json) {
     static char part[4][512];
     static const char *const names[] = {"dit.safetensors", "encoder.safetensors", "ae.safetensors", "tokenizer"};
     char folder[400];
+    size_t bytes = sizeof part[0];
     mebi_engine_params params = mebi_engine_params_default();
-    snprintf(folder, sizeof folder, "%s/%s", MEBI_FIXTURES, text_of(json, "model"));
-    params.model = folder;
+    params.model = path_of(json, "model", folder, sizeof folder);
+    params.diffusion_model = path_of(json, "diffusion_model", part[0], bytes);
+    params.text_encoder = path_of(json, "text_encoder", part[1], bytes);
+    params.vae = path_of(json, "vae", part[2], bytes);
+    params.tokenizer = path_of(json, "tokenizer", part[3], bytes);
     params.threads = 2;
     if (strcmp(text_of(json, "layout"), "original") == 0) {
         for (int i = 0; i < 4; i++) snprintf(part[i], sizeof part[i], "%s/%s", folder, names[i]);

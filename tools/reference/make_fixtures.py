@@ -24,7 +24,7 @@ import tables  # noqa: E402
 import tokenizer_strings  # noqa: E402
 
 diffusers_logging.set_verbosity_error()
-LIMIT = 4_000_000
+LIMIT = 5_500_000
 APPLE = "a red apple on a white background"
 APPLE_ZH = "纯白背景,一个红色苹果"
 LONG = "a red apple, 一个蓝色方块, " * 60  # over 512 tokens
@@ -170,7 +170,7 @@ def main():
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
 
-    for part in ("models", "cases", "tokenizer"):
+    for part in ("models", "cases", "tokenizer", "gguf"):
         shutil.rmtree(out / part, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
     pipes = {}
@@ -187,6 +187,9 @@ def main():
 
     small_tokenizer.write(out / "tokenizer/small", "all")
     tokenizer_strings.write_small(out / "tokenizer")
+
+    import gguf_models  # takes cases' helpers from here
+    gguf_models.write(out)
 
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"{size} bytes in {out}")
