@@ -1,7 +1,10 @@
-/* Times the products: peak of the machine, own kernels, oneDNN where present, in one run.
+/* Times the kernels: peak of the machine, own kernels, oneDNN where present, in one run.
  *
  * Prints Markdown tables of GFLOP/s: the best of several repetitions, because other work on the
- * machine only ever slows them. With an argument, only shapes whose name contains it. */
+ * machine only ever slows them. The peak is measured before every repetition, and the best of that
+ * is what shares refer to. Kernels that memory decides are compared with a copy of as many bytes.
+ * With arguments, only shapes whose names contain one of them. MEBI_BENCH_SECONDS: how long each is
+ * repeated, 0.4 if not given. MEBI_BENCH_ONEDNN: set to time oneDNN too. */
 #include "base/os.h"
 #include "cpu/cpu.h"
 #include "cpu/kernels.h"
@@ -23,8 +26,12 @@ enum { THREADS = 2 };
 static mebi__pool *pools[THREADS + 1];
 static mebi__device *host;
 static mebi__cpu_kernels own;
-static const char *only = "";
+static char **only; /* ends with NULL; empty: everything */
 static int cpu_time;
+static double seconds = 0.4;
+#if MEBI_ONEDNN
+static int dnn_too;
+#endif
 
 static void check(mebi_status status, const mebi_error *err) {
     if (status == MEBI_OK) return;
@@ -46,7 +53,7 @@ static double clock_now(void) {
 static double rate(double operations, int threads, body run, void *context) {
     double best = 1e30, begin = mebi__now_seconds();
     run(context);
-    for (int i = 0; i < 2 || mebi__now_seconds() - begin < 0.4; i++) {
+    for (int i = 0; i < 2 || mebi__now_seconds() - begin < seconds; i++) {
         double t = clock_now();
         run(context);
         t = clock_now() - t;
@@ -55,22 +62,49 @@ static double rate(double operations, int threads, body run, void *context) {
     return operations / best * 1e-9 * (cpu_time ? threads : 1);
 }
 
-/* Twelve independent chains: what the register tile could reach at most. */
+static double smaller(double a, double b) {
+    return a < b ? a : b;
+}
+
+/* Prints GFLOP/s and the share of `yardstick`, which does `unit` operations, run in turns with it. */
+static void print_share(double operations, double unit, int threads, body run, void *context,
+                        body yardstick, void *other) {
+    double best = 1e30, top = 1e30, begin = mebi__now_seconds();
+    run(context);
+    for (int i = 0; i < 3 || mebi__now_seconds() - begin < seconds; i++) {
+        double t = clock_now();
+        yardstick(other);
+        double middle = clock_now();
+        run(context);
+        best = smaller(best, clock_now() - middle);
+        top = smaller(top, middle - t);
+    }
+    double scale = 1e-9 * (cpu_time ? threads : 1);
+    printf("| %.1f (%.0f %%) ", operations / best * scale, 100 * operations / best * top / unit);
+    fflush(stdout);
+}
+
+/* Twelve independent chains: what the register tile could reach at most. In assembly, so that no
+ * compiler keeps them in memory. */
+enum { FMA_TURNS = 2000000 };
+#define FMA(i) __asm__ volatile("vfmadd231ps %1, %2, %0" : "+x"(s##i) : "x"(a), "x"(b));
+
 static void fma_loop(void *context, int task, int thread) {
     (void)task, (void)thread;
-    __m256 s[12], a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(1e-3f);
-    for (int i = 0; i < 12; i++) s[i] = _mm256_set1_ps((float)i);
-    for (int n = 0; n < 2000000; n++) {
-        for (int i = 0; i < 12; i++) s[i] = _mm256_fmadd_ps(s[i], a, b);
-        __asm__ volatile("" : "+x"(a));
+    __m256 a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(1e-3f), s0 = a, s1 = a, s2 = a, s3 = a;
+    __m256 s4 = a, s5 = a, s6 = a, s7 = a, s8 = a, s9 = a, s10 = a, s11 = a;
+    for (int n = 0; n < FMA_TURNS; n++) {
+        FMA(0) FMA(1) FMA(2) FMA(3) FMA(4) FMA(5) FMA(6) FMA(7) FMA(8) FMA(9) FMA(10) FMA(11)
     }
-    for (int i = 1; i < 12; i++) s[0] = _mm256_add_ps(s[0], s[i]);
-    *(volatile float *)context = _mm256_cvtss_f32(s[0]);
+    (void)context;
+}
+
+static double peak_operations(int threads) {
+    return 2.0 * 8 * 12 * FMA_TURNS * threads;
 }
 
 static void peak_body(void *context) {
-    float sink;
-    mebi__pool_run(context, mebi__pool_threads(context), fma_loop, &sink);
+    mebi__pool_run(context, mebi__pool_threads(context), fma_loop, NULL);
 }
 
 typedef struct own_run {
@@ -102,15 +136,20 @@ static void drop(mebi__view v) {
     if (v.buffer) host->table->buffer_destroy(host, v.buffer);
 }
 
-static double own_rate(const mebi__op *op, int threads) {
+static double cost_of(const mebi__op *op) {
     double operations, bytes;
     mebi__op_cost(op, &operations, &bytes);
-    size_t need = own.scratch[op->kind] ? own.scratch[op->kind](op, threads) : 0;
-    unsigned char *scratch = mebi__alloc(MEBI__TAG_SCRATCH, need ? need : 1);
-    own_run r = {{op, pools[threads], scratch}};
-    double v = rate(operations, threads, own_body, &r);
-    mebi__free(scratch);
-    return v;
+    return operations;
+}
+
+static void own_columns(const mebi__op *op) {
+    for (int t = 1; t <= THREADS; t++) {
+        size_t need = own.scratch[op->kind] ? own.scratch[op->kind](op, t) : 0;
+        unsigned char *scratch = mebi__alloc(MEBI__TAG_SCRATCH, need ? need : 1);
+        own_run r = {{op, pools[t], scratch}};
+        print_share(cost_of(op), peak_operations(t), t, own_body, &r, peak_body, pools[t]);
+        mebi__free(scratch);
+    }
 }
 
 #if MEBI_ONEDNN
@@ -217,14 +256,11 @@ static void dnn_threads(int threads) {
 }
 #endif
 
-static double cost_of(const mebi__op *op) {
-    double operations, bytes;
-    mebi__op_cost(op, &operations, &bytes);
-    return operations;
-}
-
 static int wanted(const char *name) {
-    return strstr(name, only) != NULL;
+    if (!*only) return 1;
+    for (char **o = only; *o; o++)
+        if (strstr(name, *o)) return 1;
+    return 0;
 }
 
 static void linear_line(int64_t m, int64_t k, int64_t n, mebi__dtype type) {
@@ -238,9 +274,9 @@ static void linear_line(int64_t m, int64_t k, int64_t n, mebi__dtype type) {
                    .b = tensor(MEBI__F32, 1, n, 0, 0, 0),
                    .y = tensor(MEBI__F32, 2, m, n, 0, 0)};
     printf("| %s ", name);
-    for (int t = 1; t <= THREADS; t++) printf("| %.1f ", own_rate(&op, t)), fflush(stdout);
+    own_columns(&op);
 #if MEBI_ONEDNN
-    for (int t = 1; t <= THREADS && type == MEBI__F32; t++) {
+    for (int t = 1; dnn_too && t <= THREADS && type == MEBI__F32; t++) {
         dnn_threads(t);
         double gemm = rate(cost_of(&op), t, sgemm_body, &op);
         printf("| %.1f | %.1f ", gemm, matmul_rate(&op, cost_of(&op), t));
@@ -268,9 +304,9 @@ static void conv_line(int64_t size, int64_t ci, int64_t co, int kernel, int stri
                    .y = tensor(MEBI__F32, 3, out, out, co, 0),
                    .conv = {stride, pad, pad, pad, pad, upsample}};
     printf("| %s ", name);
-    for (int t = 1; t <= THREADS; t++) printf("| %.1f ", own_rate(&op, t)), fflush(stdout);
+    own_columns(&op);
 #if MEBI_ONEDNN
-    for (int t = 1; t <= THREADS && upsample == 1; t++) {
+    for (int t = 1; dnn_too && t <= THREADS && upsample == 1; t++) {
         dnn_threads(t);
         printf("| %.1f ", convolution_rate(&op, cost_of(&op), t));
         fflush(stdout);
@@ -294,21 +330,21 @@ static void attention_line(int64_t queries, int heads, int kv_heads, int64_t hea
                    .a2 = tensor(MEBI__F32, 2, queries, kv_heads * head_dim, 0, 0),
                    .y = tensor(MEBI__F32, 2, queries, heads * head_dim, 0, 0)};
     printf("| %s ", name);
-    for (int t = 1; t <= THREADS; t++) printf("| %.1f ", own_rate(&op, t)), fflush(stdout);
+    own_columns(&op);
     printf("|\n");
     drop(op.x), drop(op.a1), drop(op.a2), drop(op.y);
 }
 
 static void all_lines(void) {
-    static const int64_t m[] = {1, 20, 64, 288, 1088};
-    static const int64_t shape[][2] = {{3840, 3840}, {3840, 10240}, {10240, 3840}, {2560, 9728}};
+    static const int64_t m[] = {1, 20, 61, 288, 1088, 4160};
+    static const int64_t shape[][2] = {{3840, 3840}, {3840, 10240}, {10240, 3840}, {2560, 9728}, {2560, 1024},
+                                      {9728, 2560},  {256, 15360}};
     printf("| shape | own, 1 thread | 2 threads | oneDNN sgemm, 1 | matmul, 1 | sgemm, 2 | matmul, "
            "2 |\n| --- | --- | --- | --- | --- | --- | --- |\n");
     for (int t = 0; t < 2; t++) {
         mebi__dtype type = t ? MEBI__BF16 : MEBI__F32;
-        for (int s = 0; s < 4; s++)
-            for (int i = 0; i < 5; i++) linear_line(m[i], shape[s][0], shape[s][1], type);
-        linear_line(4160, 3840, 3840, type);
+        for (int s = 0; s < 7; s++)
+            for (int i = 0; i < 6; i++) linear_line(m[i], shape[s][0], shape[s][1], type);
     }
     printf("\n| shape | own, 1 thread | 2 threads | oneDNN, 1 | oneDNN, 2 |\n| --- | --- | --- | "
            "--- | --- |\n");
@@ -330,12 +366,15 @@ static void all_lines(void) {
     attention_line(288, 30, 30, 128, 0);
     attention_line(64, 32, 8, 128, 1);
     attention_line(4096, 1, 1, 512, 0);
+    attention_line(16384, 1, 1, 512, 0);
     attention_line(288, 4, 4, 64, 0);
 }
 
 int main(int argc, char **argv) {
     mebi_error err = {0};
-    if (argc > 1) only = argv[1];
+    (void)argc;
+    only = argv + 1;
+    if (getenv("MEBI_BENCH_SECONDS")) seconds = atof(getenv("MEBI_BENCH_SECONDS"));
     const char *mode = getenv("MEBI_BENCH");
     cpu_time = mode && strcmp(mode, "cpu") == 0;
     for (int t = 1; t <= THREADS; t++) check(mebi__pool_create(t, &pools[t], &err), &err);
@@ -344,12 +383,13 @@ int main(int argc, char **argv) {
     mebi__cpu_init_gemm_avx2(&own);
     mebi__cpu_init_attention_avx2(&own);
 #if MEBI_ONEDNN
+    dnn_too = getenv("MEBI_BENCH_ONEDNN") != NULL;
     dnn(dnnl_engine_create(&engine, dnnl_cpu, 0));
     dnn(dnnl_stream_create(&stream, engine, dnnl_stream_default_flags));
 #endif
     for (int t = 1; t <= THREADS; t++)
         printf("peak, %d thread%s: %.1f GFLOP/s\n", t, t > 1 ? "s" : "",
-               rate(2.0 * 8 * 12 * 2000000 * t, t, peak_body, pools[t]));
+               rate(peak_operations(t), t, peak_body, pools[t]));
     printf("\n");
     all_lines();
     mebi__device_destroy(&host);

@@ -2,8 +2,11 @@
  *
  * Scores of one block only ever exist (never Sq x Sk), in base 2: queries are scaled by
  * log2(e) / sqrt(head_dim) once. Each task owns its queries' outputs and takes the keys in
- * ascending order, so nothing depends on the number of threads. The products are cpu/gemm.h's
- * tiles.
+ * ascending order, so nothing depends on the division into tasks or the number of threads. The
+ * products are cpu/gemm.h's tiles.
+ *
+ * Packed keys and values stay in L2 while all the task's queries meet them, a part at a time, whose
+ * scores then fit beside them.
  *
  *   m = running maximum, l = running sum, o = running sum of p v, of each query
  *   s = q k^T;  m' = max(m, s);  p = 2^(s - m');  l, o *= 2^(m - m');  l += sum p;  o += p v
@@ -14,19 +17,22 @@
 #include <math.h>
 #include <string.h>
 
-enum { QUERIES = 96, KEYS = 128, SCORE_STRIDE = KEYS + 16 };
+enum { QUERIES = 384, PART = 48, WIDE_PART = 96, KEYS = 256, WIDE_KEYS = 128, WIDE = 256 };
 
 typedef struct layout {
     int64_t head_dim, padded; /* padded: to whole tiles */
     int64_t row_stride;       /* of queries and outputs in scratch */
-    size_t queries, keys, values, scores, outputs, state, floats; /* offsets in floats; total */
+    int64_t queries;          /* most of one task */
+    int64_t keys, part;       /* a block of keys, and how many queries meet it at a time */
+    int64_t score_stride;
+    size_t at_keys, at_values, at_scores, at_outputs, at_state, floats; /* offsets in floats; total */
 } layout;
 
 typedef struct attention {
     const mebi__op *op;
     unsigned char *scratch;
     layout at;
-    int64_t blocks; /* of queries */
+    int64_t blocks, step; /* of queries */
 } attention;
 
 /* One task's view of its scratch. */
@@ -36,20 +42,32 @@ typedef struct block {
     int64_t first_key, keys_in_block; /* keys */
 } block;
 
+static int64_t whole(int64_t n, int64_t unit) {
+    return (n + unit - 1) / unit * unit;
+}
+
 static int64_t whole_tiles(int64_t n) {
-    return (n + MEBI__TILE_COLUMNS - 1) / MEBI__TILE_COLUMNS * MEBI__TILE_COLUMNS;
+    return whole(n, MEBI__TILE_COLUMNS);
+}
+
+static int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
 }
 
 static layout layout_of(const mebi__op *op) {
     layout at = {.head_dim = op->x.shape.dim[1] / op->heads};
     at.padded = whole_tiles(at.head_dim);
     at.row_stride = at.padded + 16;
-    at.keys = (size_t)(QUERIES * at.row_stride);
-    at.values = at.keys + (size_t)(KEYS * at.head_dim);
-    at.scores = at.values + (size_t)(KEYS * at.padded);
-    at.outputs = at.scores + (size_t)(QUERIES * SCORE_STRIDE);
-    at.state = at.outputs + (size_t)(QUERIES * at.row_stride);
-    at.floats = at.state + 2 * QUERIES;
+    at.queries = smaller(QUERIES, op->x.shape.dim[0]);
+    at.keys = smaller(at.padded > WIDE ? WIDE_KEYS : KEYS, whole_tiles(op->a1.shape.dim[0]));
+    at.part = at.padded > WIDE ? WIDE_PART : PART;
+    at.score_stride = at.keys + 16;
+    at.at_keys = (size_t)whole_tiles(at.queries * at.row_stride);
+    at.at_values = at.at_keys + (size_t)(at.keys * at.head_dim);
+    at.at_scores = at.at_values + (size_t)(at.keys * at.padded);
+    at.at_outputs = at.at_scores + (size_t)(at.part * at.score_stride);
+    at.at_state = at.at_outputs + (size_t)(at.queries * at.row_stride);
+    at.floats = (size_t)whole_tiles((int64_t)at.at_state + 2 * at.queries);
     return at;
 }
 
@@ -57,19 +75,19 @@ static size_t scratch_bytes(const mebi__op *op, int threads) {
     return layout_of(op).floats * sizeof(float) * (size_t)threads;
 }
 
-/* 2^x for x <= 0, relative error 1e-7 down to 2^-126; 0 from x = -127 on. NaN stays NaN. */
+/* 2^x for x <= 0, relative error 1.7e-7 down to 2^-126; 0 from x = -127 on. NaN stays NaN. The
+ * polynomial is fitted to 2^f for |f| <= 1/2 with 1 at 0 (error 9.2e-8). */
 static inline __m256 exp2_of(__m256 x) {
     x = _mm256_max_ps(_mm256_set1_ps(-127.0f), x);
-    __m256 whole = _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    __m256 f = _mm256_sub_ps(x, whole);
-    __m256 p = _mm256_set1_ps(1.5353362e-4f);
-    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(1.3398875e-3f));
-    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(9.618437e-3f));
-    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(5.5503324e-2f));
-    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(2.4022648e-1f));
-    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(6.931472e-1f));
+    __m256 n = _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m256 f = _mm256_sub_ps(x, n);
+    __m256 p = _mm256_set1_ps(1.326472731e-3f);
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(9.671512991e-3f));
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(5.550733581e-2f));
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(2.402224243e-1f));
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(6.931470037e-1f));
     p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(1.0f));
-    __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(whole), 23);
+    __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
 }
 
@@ -115,12 +133,10 @@ static void scale_row(float *row, int64_t width, float factor) {
         _mm256_storeu_ps(row + i, _mm256_mul_ps(_mm256_loadu_ps(row + i), f));
 }
 
-/* One query's scores against this block become weights; keys it may not see weigh nothing. */
-static void soften_row(const attention *c, const block *b, int64_t r) {
-    float *s = b->scores + r * SCORE_STRIDE;
+/* Scores of query r of the block become weights; keys it may not see weigh nothing. */
+static void soften_row(const attention *c, const block *b, int64_t r, float *s) {
     int64_t seen = b->keys_in_block, padded = whole_tiles(seen);
-    if (c->op->flag && b->first + r - b->first_key + 1 < seen)
-        seen = b->first + r - b->first_key + 1;
+    if (c->op->flag) seen = smaller(seen, b->first + r - b->first_key + 1);
     if (seen <= 0) {
         memset(s, 0, (size_t)padded * sizeof(float));
         return;
@@ -147,27 +163,38 @@ static void pack_queries(const attention *c, const block *b, int64_t head) {
             b->queries[r * c->at.row_stride + i] = q[r * width + i] * scale;
 }
 
+/* Rows of one head lie far apart: no prefetcher of the hardware's follows them. */
+static inline void expect_rows(const float *p, int64_t rows, int64_t stride, int64_t width) {
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < width; i += 16)
+            _mm_prefetch((const char *)(p + r * stride + i), _MM_HINT_T0);
+}
+
 static void pack_keys(const attention *c, const block *b, int64_t head) {
     const mebi__op *op = c->op;
     const int64_t width = op->a1.shape.dim[1], head_dim = c->at.head_dim;
     const float *k = (const float *)mebi__cpu_data(op->a1) + b->first_key * width + head * head_dim;
-    for (int64_t i = 0; i < b->keys_in_block; i += MEBI__TILE_COLUMNS) {
+    for (int64_t i = 0; i < b->keys_in_block; i += MEBI__TILE_COLUMNS, k += MEBI__TILE_COLUMNS * width) {
         int64_t count = b->keys_in_block - i;
-        mebi__panel_avx2(k + i * width, MEBI__F32, width,
-                         count < MEBI__TILE_COLUMNS ? (int)count : MEBI__TILE_COLUMNS, head_dim,
+        if (count >= 2 * MEBI__TILE_COLUMNS)
+            expect_rows(k + MEBI__TILE_COLUMNS * width, MEBI__TILE_COLUMNS, width, head_dim);
+        mebi__panel_avx2(k, MEBI__F32, width, (int)smaller(count, MEBI__TILE_COLUMNS), head_dim,
                          b->keys + i * head_dim);
     }
 }
 
 /* Panels of 16 of the head's dimensions, [key][16] each. */
 static void pack_values(const attention *c, const block *b, int64_t head) {
+    enum { AHEAD = 8 };
     const mebi__op *op = c->op;
     const int64_t width = op->a2.shape.dim[1], head_dim = c->at.head_dim;
+    const int64_t panel = c->at.keys * MEBI__TILE_COLUMNS;
     const float *v = (const float *)mebi__cpu_data(op->a2) + b->first_key * width + head * head_dim;
     for (int64_t r = 0; r < b->keys_in_block; r++, v += width) {
         float *to = b->values + r * MEBI__TILE_COLUMNS;
         int64_t i = 0;
-        for (; i + 16 <= head_dim; i += 16, to += KEYS * MEBI__TILE_COLUMNS) {
+        if (r + AHEAD < b->keys_in_block) expect_rows(v + AHEAD * width, 1, width, head_dim);
+        for (; i + 16 <= head_dim; i += 16, to += panel) {
             _mm256_store_ps(to, _mm256_loadu_ps(v + i));
             _mm256_store_ps(to + 8, _mm256_loadu_ps(v + i + 8));
         }
@@ -175,26 +202,28 @@ static void pack_values(const attention *c, const block *b, int64_t head) {
     }
 }
 
-static void meet_keys(const attention *c, const block *b) {
-    mebi__tile t = {.k = c->at.head_dim,
-                    .a = b->queries,
-                    .a_stride = c->at.row_stride,
-                    .c_stride = SCORE_STRIDE};
+/* `count` queries from r on meet the packed keys. */
+static void meet_keys(const attention *c, const block *b, int64_t r, int64_t count) {
+    const layout *at = &c->at;
+    mebi__tile t = {.k = at->head_dim,
+                    .a = b->queries + r * at->row_stride,
+                    .a_stride = at->row_stride,
+                    .c_stride = at->score_stride};
     for (int64_t j = 0; j < b->keys_in_block; j += MEBI__TILE_COLUMNS) {
-        t.b = b->keys + j * c->at.head_dim;
+        t.b = b->keys + j * at->head_dim;
         t.c = b->scores + j;
-        mebi__tile_rows_avx2(b->count, MEBI__TILE_COLUMNS, &t);
+        mebi__tile_rows_avx2(count, MEBI__TILE_COLUMNS, &t);
     }
-    for (int64_t r = 0; r < b->count; r++) soften_row(c, b, r);
+    for (int64_t i = 0; i < count; i++) soften_row(c, b, r + i, b->scores + i * at->score_stride);
     t = (mebi__tile){.k = b->keys_in_block,
                      .a = b->scores,
-                     .a_stride = SCORE_STRIDE,
-                     .c_stride = c->at.row_stride,
-                     .add_stride = c->at.row_stride};
-    for (int64_t i = 0; i < c->at.padded; i += MEBI__TILE_COLUMNS) {
-        t.b = b->values + i * KEYS;
-        t.add = t.c = b->outputs + i;
-        mebi__tile_rows_avx2(b->count, MEBI__TILE_COLUMNS, &t);
+                     .a_stride = at->score_stride,
+                     .c_stride = at->row_stride,
+                     .add_stride = at->row_stride};
+    for (int64_t i = 0; i < at->padded; i += MEBI__TILE_COLUMNS) {
+        t.b = b->values + i * at->keys;
+        t.add = t.c = b->outputs + r * at->row_stride + i;
+        mebi__tile_rows_avx2(count, MEBI__TILE_COLUMNS, &t);
     }
 }
 
@@ -216,27 +245,46 @@ static void run_task(void *context, int task, int thread) {
     float *scratch = (float *)c->scratch + at->floats * (size_t)thread;
     int64_t head = task / c->blocks, kv_head = head / (op->heads / op->kv_heads);
     int64_t queries = op->x.shape.dim[0], keys = op->a1.shape.dim[0];
-    block b = {scratch + at->queries,         scratch + at->keys,
-               scratch + at->values,          scratch + at->scores,
-               scratch + at->outputs,         scratch + at->state,
-               scratch + at->state + QUERIES, .first = task % c->blocks * QUERIES};
-    b.count = queries - b.first < QUERIES ? queries - b.first : QUERIES;
+    block b = {scratch,
+               scratch + at->at_keys,
+               scratch + at->at_values,
+               scratch + at->at_scores,
+               scratch + at->at_outputs,
+               scratch + at->at_state,
+               scratch + at->at_state + at->queries,
+               .first = task % c->blocks * c->step};
+    b.count = smaller(queries - b.first, c->step);
     if (op->flag) keys = b.first + b.count;
     memset(b.outputs, 0, (size_t)(b.count * at->row_stride) * sizeof(float));
     for (int64_t r = 0; r < b.count; r++) b.maximum[r] = -INFINITY, b.sum[r] = 0;
     pack_queries(c, &b, head);
-    for (; b.first_key < keys; b.first_key += KEYS) {
-        b.keys_in_block = keys - b.first_key < KEYS ? keys - b.first_key : KEYS;
+    for (; b.first_key < keys; b.first_key += at->keys) {
+        b.keys_in_block = smaller(keys - b.first_key, at->keys);
         pack_keys(c, &b, kv_head);
         pack_values(c, &b, kv_head);
-        meet_keys(c, &b);
+        for (int64_t r = 0; r < b.count; r += at->part)
+            meet_keys(c, &b, r, smaller(b.count - r, at->part));
     }
     write_outputs(c, &b, head);
 }
 
+/* Large blocks amortize packing; with few heads there are several for each thread. */
+static void divide(attention *c, int threads) {
+    int64_t queries = c->op->x.shape.dim[0], heads = c->op->heads;
+    c->blocks = (queries + QUERIES - 1) / QUERIES;
+    if (c->blocks * heads < 32 * threads && threads > 1) {
+        int64_t even = whole(c->blocks * heads, 4 * threads);
+        c->blocks = smaller((even + heads - 1) / heads, (queries + PART - 1) / PART);
+    }
+    c->step = whole((queries + c->blocks - 1) / c->blocks, MEBI__TILE_ROWS);
+    c->step = smaller(c->step, c->at.queries);
+    c->blocks = (queries + c->step - 1) / c->step;
+}
+
 static void attention_avx2(const mebi__cpu_call *call) {
     const mebi__op *op = call->op;
-    attention c = {op, call->scratch, layout_of(op), (op->x.shape.dim[0] + QUERIES - 1) / QUERIES};
+    attention c = {.op = op, .scratch = call->scratch, .at = layout_of(op)};
+    divide(&c, mebi__pool_threads(call->pool));
     mebi__pool_run(call->pool, (int)(c.blocks * op->heads), run_task, &c);
 }
 
