@@ -43,10 +43,11 @@ static void gather(const mebi__gemm *g, int64_t m0, int64_t rows, int64_t k0, in
     }
 }
 
-void mebi__conv2d_avx2(const mebi__cpu_call *call) {
+void mebi__conv2d_tiled(const mebi__cpu_call *call, const mebi__tiles *tiles) {
     const mebi__op *op = call->op;
     const int64_t *w = op->w.shape.dim, *y = op->y.shape.dim;
-    mebi__gemm g = {.m = y[0] * y[1],
+    mebi__gemm g = {.tiles = tiles,
+                    .m = y[0] * y[1],
                     .n = w[0],
                     .k = w[1] * w[2] * w[3],
                     .w = mebi__cpu_data(op->w),
@@ -56,9 +57,9 @@ void mebi__conv2d_avx2(const mebi__cpu_call *call) {
                     .y = mebi__cpu_data(op->y),
                     .gather = gather,
                     .op = op};
-    mebi__gemm_run_avx2(&g, call->pool, call->scratch);
+    mebi__gemm_run(&g, call->pool, call->scratch);
 }
 
-size_t mebi__conv2d_scratch_avx2(const mebi__op *op, int threads) {
-    return mebi__gemm_scratch_avx2(op->w.shape.dim[0], threads);
+size_t mebi__conv2d_scratch(const mebi__op *op, int threads) {
+    return mebi__gemm_scratch(op->w.shape.dim[0], threads);
 }

@@ -20,17 +20,19 @@ enum {
 };
 
 /* c[rows,16] = a[rows,k] b[k,16] (+ row[16]) (+ add[rows,16]); strides in elements. b is
- * 32-aligned. add may be c. */
+ * 32-aligned. add may be c. Tiles of 32 columns read a second panel b_stride elements after b. */
 typedef struct mebi__tile {
     int64_t k;
     const float *a;
     int64_t a_stride;
     const float *b;
+    int64_t b_stride;
     const float *row, *add; /* may be NULL */
     int64_t add_stride;
     float *c;
     int64_t c_stride;
-    /* 16 rows that will be read next, brought to L2 meanwhile; NULL: none. In bytes. */
+    /* As many rows of weights as the tile has columns, that will be read next, brought to L2
+     * meanwhile; NULL: none. In bytes. */
     const unsigned char *next;
     int64_t next_stride, next_bytes;
 } mebi__tile;
@@ -50,8 +52,25 @@ void mebi__panel_avx2(const void *w, mebi__dtype type, int64_t stride, int count
 void mebi__panel_decode_avx2(const void *w, mebi__dtype type, size_t stride, int count, int64_t k,
                              float scale, float *to);
 
+/* What the blocked product is made of on one instruction set. Rows and panels are of units of 4 bytes:
+ * one f32, or two neighbours in k of bf16; a panel is [units][16]. */
+typedef struct mebi__tiles {
+    int rows, columns; /* of one tile; columns 16, or 32: two panels side by side */
+    int unit;          /* elements of a unit; k is rounded up to whole ones */
+    /* All of many rows; columns 1 to `columns` of row, add and c exist. */
+    void (*multiply)(int64_t rows, int columns, const mebi__tile *tile);
+    void (*panel)(const void *w, mebi__dtype type, int64_t stride, int count, int64_t k, float *to);
+    void (*panel_decode)(const void *w, mebi__dtype type, size_t stride, int count, int64_t k,
+                         float scale, float *to);
+    /* Rows of k f32 (to may be from) to units with stride MEBI__ROW_STRIDE; NULL where they are f32. */
+    void (*narrow)(const float *from, int64_t stride, int64_t rows, int64_t k, float *to);
+} mebi__tiles;
+
+extern const mebi__tiles mebi__tiles_avx2;
+
 typedef struct mebi__gemm mebi__gemm;
 struct mebi__gemm {
+    const mebi__tiles *tiles;
     int64_t m, n, k;
     const void *w; /* [n,k], any type that decodes */
     mebi__dtype type;
@@ -67,10 +86,13 @@ struct mebi__gemm {
     const mebi__op *op; /* for gather */
 };
 
-void mebi__gemm_run_avx2(const mebi__gemm *g, mebi__pool *pool, unsigned char *scratch);
-size_t mebi__gemm_scratch_avx2(int64_t n, int threads);
+/* Scratch is the same for all tiles. */
+void mebi__gemm_run(const mebi__gemm *g, mebi__pool *pool, unsigned char *scratch);
+size_t mebi__gemm_scratch(int64_t n, int threads);
 
-void mebi__conv2d_avx2(const mebi__cpu_call *call);
-size_t mebi__conv2d_scratch_avx2(const mebi__op *op, int threads);
+/* The operations, by an instruction set's tiles. */
+void mebi__linear_tiled(const mebi__cpu_call *call, const mebi__tiles *tiles);
+void mebi__conv2d_tiled(const mebi__cpu_call *call, const mebi__tiles *tiles);
+size_t mebi__conv2d_scratch(const mebi__op *op, int threads);
 
 #endif

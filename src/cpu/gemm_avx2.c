@@ -1,7 +1,8 @@
 /* Linear layers: the blocked product over tiles, and the single row, which memory alone decides.
  *
  * Weights are converted panel by panel, 16 rows by 256 of k: never a whole f32 copy. The division
- * into tasks may follow the number of threads because no sum depends on it (cpu/gemm.h). */
+ * into tasks may follow the number of threads because no sum depends on it (cpu/gemm.h). The loops
+ * serve AVX-512's tiles too. */
 #include "cpu/gemm.h"
 
 #include <immintrin.h>
@@ -25,7 +26,7 @@ static size_t thread_scratch(int64_t n) {
                                     MEBI__GEMM_ROWS * MEBI__ROW_STRIDE);
 }
 
-size_t mebi__gemm_scratch_avx2(int64_t n, int threads) {
+size_t mebi__gemm_scratch(int64_t n, int threads) {
     return thread_scratch(n) * (size_t)threads;
 }
 
@@ -52,19 +53,41 @@ static int is_direct(const mebi__gemm *g) {
 static void pack_panel(const mebi__gemm *g, int64_t row, int columns, int64_t k0, int64_t count,
                        float *panel) {
     const void *w = weights_at(g, row, k0);
-    if (is_direct(g)) mebi__panel_avx2(w, g->type, g->k, columns, count, panel);
-    else mebi__panel_decode_avx2(w, g->type, bytes_of(g, g->k), columns, count, g->scale, panel);
+    if (is_direct(g)) g->tiles->panel(w, g->type, g->k, columns, count, panel);
+    else g->tiles->panel_decode(w, g->type, bytes_of(g, g->k), columns, count, g->scale, panel);
 }
 
-/* The weights that are packed after panel j: its neighbour, or the first one's continuation. */
+/* The weights that are packed after those of column j: their neighbours, or the first ones'
+ * continuation. */
 static void expect_next(const mebi__gemm *g, int64_t j, int64_t n0, int64_t n1, int64_t k0,
                         mebi__tile *t) {
-    if (j + MEBI__TILE_COLUMNS < n1) j += MEBI__TILE_COLUMNS;
+    if (j + g->tiles->columns < n1) j += g->tiles->columns;
     else j = n0, k0 += MEBI__GEMM_K;
-    if (k0 >= g->k || j + MEBI__TILE_COLUMNS > g->n) return;
+    if (k0 >= g->k || j + g->tiles->columns > g->n) return;
     t->next = weights_at(g, j, k0);
     t->next_stride = (int64_t)bytes_of(g, g->k);
     t->next_bytes = (int64_t)bytes_of(g, smaller(g->k - k0, MEBI__GEMM_K));
+}
+
+/* Elements [k0, k0 + count) of a block of rows as the tiles read them; in `gathered`, or where they lie. */
+static void place_rows(const mebi__gemm *g, int64_t m0, int64_t rows, int64_t k0, int64_t count,
+                       float *gathered, mebi__tile *t) {
+    const float *from = gathered;
+    int64_t stride = MEBI__ROW_STRIDE;
+    if (g->x) from = g->x + m0 * g->k + k0, stride = g->k;
+    else g->gather(g, m0, rows, k0, count, gathered);
+    if (g->tiles->narrow) {
+        g->tiles->narrow(from, stride, rows, count, gathered);
+    } else if (g->x && rows <= FEW_ROWS) {
+        t->a = from;
+        t->a_stride = stride;
+        return;
+    } else if (g->x) {
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(gathered + r * MEBI__ROW_STRIDE, from + r * stride, (size_t)count * sizeof(float));
+    }
+    t->a = gathered;
+    t->a_stride = MEBI__ROW_STRIDE;
 }
 
 /* One block of rows against the columns [n0, n1), for `count` of k from k0 on. The panels are
@@ -72,32 +95,23 @@ static void expect_next(const mebi__gemm *g, int64_t j, int64_t n0, int64_t n1, 
 static void multiply_rows(const mebi__gemm *g, int64_t m0, int64_t rows, int64_t n0, int64_t n1,
                           int64_t k0, int pack, float *panels, float *gathered) {
     int64_t count = smaller(g->k - k0, MEBI__GEMM_K);
-    mebi__tile t = {.k = count,
-                    .a = gathered,
-                    .a_stride = MEBI__ROW_STRIDE,
+    mebi__tile t = {.k = (count + g->tiles->unit - 1) / g->tiles->unit,
+                    .b_stride = MEBI__TILE_COLUMNS * MEBI__GEMM_K,
                     .c_stride = g->n,
                     .add_stride = g->n};
-    if (g->x && rows <= FEW_ROWS) {
-        t.a = g->x + m0 * g->k + k0;
-        t.a_stride = g->k;
-    } else if (g->x) {
-        for (int64_t r = 0; r < rows; r++)
-            memcpy(gathered + r * MEBI__ROW_STRIDE, g->x + (m0 + r) * g->k + k0,
-                   (size_t)count * sizeof(float));
-    } else {
-        g->gather(g, m0, rows, k0, count, gathered);
-    }
-    for (int64_t j = n0; j < n1; j += MEBI__TILE_COLUMNS) {
-        float *panel = panels + (j - n0) * MEBI__GEMM_K;
-        int columns = (int)smaller(n1 - j, MEBI__TILE_COLUMNS);
+    place_rows(g, m0, rows, k0, count, gathered, &t);
+    for (int64_t j = n0; j < n1; j += g->tiles->columns) {
+        int64_t end = smaller(n1, j + g->tiles->columns);
+        t.b = panels + (j - n0) * MEBI__GEMM_K;
         t.next = NULL;
         if (pack) expect_next(g, j, n0, n1, k0, &t);
-        if (pack) pack_panel(g, j, columns, k0, count, panel);
-        t.b = panel;
+        for (int64_t p = j; pack && p < end; p += MEBI__TILE_COLUMNS)
+            pack_panel(g, p, (int)smaller(end - p, MEBI__TILE_COLUMNS), k0, count,
+                       panels + (p - n0) * MEBI__GEMM_K);
         t.c = g->y + m0 * g->n + j;
         t.row = k0 == 0 && g->bias ? g->bias + j : NULL;
         t.add = k0 > 0 ? t.c : g->residual ? g->residual + m0 * g->n + j : NULL;
-        mebi__tile_rows_avx2(rows, columns, &t);
+        g->tiles->multiply(rows, (int)(end - j), &t);
     }
 }
 
@@ -117,10 +131,10 @@ static void run_task(void *context, int task, int thread) {
                                 (size_t)(MEBI__GEMM_ROWS * MEBI__ROW_STRIDE));
     int64_t m0 = task / d->n_tasks * d->m_block, n0 = task % d->n_tasks * d->n_block;
     int64_t m1 = smaller(g->m, m0 + d->m_block), n1 = smaller(g->n, n0 + d->n_block);
-    if (g->x && m1 - m0 <= FEW_ROWS) {
+    if (g->x && !g->tiles->narrow && m1 - m0 <= FEW_ROWS) {
         /* Weights stream from memory once: along their rows, as the prefetcher likes it. */
-        for (int64_t n = n0; n < n1; n += MEBI__TILE_COLUMNS)
-            multiply_block(g, m0, m1, n, smaller(n1, n + MEBI__TILE_COLUMNS), panels, gathered);
+        for (int64_t n = n0; n < n1; n += g->tiles->columns)
+            multiply_block(g, m0, m1, n, smaller(n1, n + g->tiles->columns), panels, gathered);
     } else {
         multiply_block(g, m0, m1, n0, n1, panels, gathered);
     }
@@ -134,23 +148,24 @@ static int64_t block_of(int64_t value, int64_t parts, int64_t unit) {
 
 /* Large blocks amortize packing; then smaller ones until every thread has several. */
 static division divide(const mebi__gemm *g, int threads) {
+    const int rows = g->tiles->rows, columns = g->tiles->columns;
     division d = {.g = g,
-                  .m_block = block_of(g->m, (g->m + 1151) / 1152, MEBI__TILE_ROWS),
+                  .m_block = block_of(g->m, (g->m + 1151) / 1152, rows),
                   .n_block = block_of(g->n, (g->n + MEBI__GEMM_COLUMNS - 1) / MEBI__GEMM_COLUMNS,
-                                      MEBI__TILE_COLUMNS)};
+                                      columns)};
     for (;;) {
         d.m_tasks = (g->m + d.m_block - 1) / d.m_block;
         d.n_tasks = (g->n + d.n_block - 1) / d.n_block;
         if (threads == 1 || d.m_tasks * d.n_tasks >= 8 * threads) return d;
         if (d.m_block > 2 * d.n_block && d.m_block >= 2 * MEBI__GEMM_ROWS)
-            d.m_block = block_of(d.m_block, 2, MEBI__TILE_ROWS);
-        else if (d.n_block >= 4 * MEBI__TILE_COLUMNS)
-            d.n_block = block_of(d.n_block, 2, MEBI__TILE_COLUMNS);
+            d.m_block = block_of(d.m_block, 2, rows);
+        else if (d.n_block >= 4 * columns)
+            d.n_block = block_of(d.n_block, 2, columns);
         else return d;
     }
 }
 
-void mebi__gemm_run_avx2(const mebi__gemm *g, mebi__pool *pool, unsigned char *scratch) {
+void mebi__gemm_run(const mebi__gemm *g, mebi__pool *pool, unsigned char *scratch) {
     division d = divide(g, mebi__pool_threads(pool));
     d.scratch = scratch;
     mebi__pool_run(pool, (int)(d.m_tasks * d.n_tasks), run_task, &d);
@@ -212,9 +227,10 @@ static void run_vector(void *context, int task, int thread) {
     }
 }
 
-static void linear(const mebi__cpu_call *call) {
+void mebi__linear_tiled(const mebi__cpu_call *call, const mebi__tiles *tiles) {
     const mebi__op *op = call->op;
-    mebi__gemm g = {.m = op->x.shape.dim[0],
+    mebi__gemm g = {.tiles = tiles,
+                    .m = op->x.shape.dim[0],
                     .n = op->w.shape.dim[0],
                     .k = op->w.shape.dim[1],
                     .w = mebi__cpu_data(op->w),
@@ -223,17 +239,25 @@ static void linear(const mebi__cpu_call *call) {
                     .bias = op->b.buffer ? mebi__cpu_data(op->b) : NULL,
                     .y = mebi__cpu_data(op->y),
                     .x = mebi__cpu_data(op->x)};
-    if (g.m > 1) mebi__gemm_run_avx2(&g, call->pool, call->scratch);
+    if (g.m > 1) mebi__gemm_run(&g, call->pool, call->scratch);
     else mebi__pool_run(call->pool, (int)((g.n + VECTOR_ROWS - 1) / VECTOR_ROWS), run_vector, &g);
 }
 
+static void linear(const mebi__cpu_call *call) {
+    mebi__linear_tiled(call, &mebi__tiles_avx2);
+}
+
+static void conv2d(const mebi__cpu_call *call) {
+    mebi__conv2d_tiled(call, &mebi__tiles_avx2);
+}
+
 static size_t linear_scratch(const mebi__op *op, int threads) {
-    return op->x.shape.dim[0] > 1 ? mebi__gemm_scratch_avx2(op->w.shape.dim[0], threads) : 0;
+    return op->x.shape.dim[0] > 1 ? mebi__gemm_scratch(op->w.shape.dim[0], threads) : 0;
 }
 
 void mebi__cpu_init_gemm_avx2(mebi__cpu_kernels *table) {
     table->run[MEBI__OP_LINEAR] = linear;
     table->scratch[MEBI__OP_LINEAR] = linear_scratch;
-    table->run[MEBI__OP_CONV2D] = mebi__conv2d_avx2;
-    table->scratch[MEBI__OP_CONV2D] = mebi__conv2d_scratch_avx2;
+    table->run[MEBI__OP_CONV2D] = conv2d;
+    table->scratch[MEBI__OP_CONV2D] = mebi__conv2d_scratch;
 }

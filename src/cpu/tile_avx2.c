@@ -199,3 +199,10 @@ void mebi__panel_decode_avx2(const void *w, mebi__dtype type, size_t stride, int
     }
     mebi__panel_avx2(rows, MEBI__F32, MEBI__ROW_STRIDE, count, k, to);
 }
+
+const mebi__tiles mebi__tiles_avx2 = {.rows = MEBI__TILE_ROWS,
+                                      .columns = MEBI__TILE_COLUMNS,
+                                      .unit = 1,
+                                      .multiply = mebi__tile_rows_avx2,
+                                      .panel = mebi__panel_avx2,
+                                      .panel_decode = mebi__panel_decode_avx2};
