@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { HEADER = 64, MAPPED_FROM = 1 << 20, PAGE = 4096 };
+enum { HEADER = 64, MAPPED_FROM = 1 << 20, LARGE_FROM = 4 << 20, PAGE = 4096 };
 
 typedef struct block_header {
     size_t bytes; /* as asked for */
@@ -28,6 +28,18 @@ static void count(mebi__tag tag, size_t bytes) {
     raise_peak(&peak[MEBI__TAG_COUNT], atomic_fetch_add(&held[MEBI__TAG_COUNT], bytes) + bytes);
 }
 
+/* Large pages where a block is walked in long strides and filled wholly anyway: activations and weights
+ * lie rows apart, and small pages would cost a walk of the page table for each. */
+static void ask_large_pages(mebi__tag tag, void *raw, size_t total) {
+#ifdef MADV_HUGEPAGE
+    int filled = tag == MEBI__TAG_ACTIVATIONS || tag == MEBI__TAG_SCRATCH || tag == MEBI__TAG_DIT ||
+                 tag == MEBI__TAG_ENCODER || tag == MEBI__TAG_VAE;
+    if (filled && total >= LARGE_FROM) (void)madvise(raw, total, MADV_HUGEPAGE);
+#else
+    (void)tag, (void)raw, (void)total;
+#endif
+}
+
 static int told_to_fail(void) {
     uint64_t n = atomic_fetch_add(&asked, 1) + 1;
     return n == atomic_load(&fail_at);
@@ -42,6 +54,7 @@ void *mebi__alloc(mebi__tag tag, size_t bytes) {
         total = (total + PAGE - 1) & ~(size_t)(PAGE - 1);
         raw = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (raw == MAP_FAILED) return NULL;
+        ask_large_pages(tag, raw, total);
     } else {
         total = (total + HEADER - 1) & ~(size_t)(HEADER - 1);
         raw = aligned_alloc(HEADER, total);

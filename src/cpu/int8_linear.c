@@ -5,8 +5,8 @@
 #include <string.h>
 
 enum {
-    ROWS = 192,    /* of activations in L2 beside the panels: 48 KiB of a group */
-    COLUMNS = 512, /* most columns of one task: 132 KiB of a group */
+    ROWS = 192,    /* of a block: 48 KiB of a group's activations */
+    COLUMNS = 256, /* most of a task: 66 KiB of a group's weights, 192 KiB of sums */
 };
 
 typedef struct division {
@@ -99,8 +99,9 @@ static void run_task(void *context, int task, int thread) {
     int64_t m0 = task / d->n_tasks * d->m_block, n0 = task % d->n_tasks * d->n_block;
     int64_t m1 = smaller(m, m0 + d->m_block), n1 = smaller(n, n0 + d->n_block);
     float *edge = (float *)d->scratch + smaller(m, ROWS) * MEBI__INT8_PANEL * thread;
-    for (int64_t g = 0; g < k / mebi__int8_group(k); g++)
-        for (int64_t r = m0; r < m1; r += ROWS)
+    /* A block's sums stay in L2 until all groups are added; the weights come again for every block. */
+    for (int64_t r = m0; r < m1; r += ROWS)
+        for (int64_t g = 0; g < k / mebi__int8_group(k); g++)
             multiply_group(d, r, smaller(m1 - r, ROWS), n0, n1, g);
     for (int64_t r = m0; r < m1 && n1 % MEBI__INT8_PANEL; r += ROWS)
         multiply_edge(d, r, smaller(m1 - r, ROWS), n1, edge);
