@@ -228,6 +228,10 @@ size_t mebi__resident_peak(void) {
     return field_of("/proc/self/status", "VmHWM:");
 }
 
+void mebi__map_rest(const mebi__map *map) {
+    if (map->data) (void)madvise((void *)(uintptr_t)map->data, map->bytes, MADV_DONTNEED);
+}
+
 int mebi__resident_peak_reset(void) {
     FILE *f = fopen("/proc/self/clear_refs", "we");
     int done = f && fputs("5", f) >= 0;

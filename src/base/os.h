@@ -18,6 +18,8 @@ typedef struct mebi__map {
 
 MEBI_MUST_USE mebi_status mebi__map_open(const char *path, mebi__map *map, mebi_error *err);
 void mebi__map_close(mebi__map *map);
+/* The mapping's pages may go until they are read again: they no longer count as resident. */
+void mebi__map_rest(const mebi__map *map);
 
 /* The whole of a small file, terminated by a 0 byte that *bytes does not count. Refused above
  * limit. Freed with mebi__free. */

@@ -57,16 +57,19 @@ static void note_unused(mebi_engine *e) {
     }
 }
 
-/* The mapped files of all parts, for accounting of resident bytes. */
+/* The mapped files of all parts and the cache's, for accounting of resident bytes. */
 static mebi_status list_maps(mebi_engine *e, mebi_error *err) {
     const mebi__tensors *part[] = {e->files.dit, e->files.encoder, e->files.vae};
-    size_t count = 0;
+    const mebi__cache_entry *cache[] = {&e->pipeline.dit.params.cache, &e->pipeline.encoder.params.cache};
+    size_t count = 2;
     for (int i = 0; i < 3; i++) count += (size_t)mebi__tensors_map_count(part[i]);
     e->maps = mebi__alloc_array(MEBI__TAG_GENERAL, count, sizeof *e->maps);
     if (!e->maps) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for a model's files.");
     for (int i = 0; i < 3; i++)
         for (int m = 0; m < mebi__tensors_map_count(part[i]); m++)
             e->maps[e->map_count++] = mebi__tensors_map(part[i], m);
+    for (int i = 0; i < 2; i++)
+        if (cache[i]->data) e->maps[e->map_count++] = &cache[i]->map;
     return MEBI_OK;
 }
 
@@ -77,6 +80,7 @@ typedef struct part_progress {
     const mebi_callbacks *callbacks;
     double since;
     int done; /* parts */
+    int told; /* of trouble with the cache, which is the same for every part */
 } part_progress;
 
 static int packing(void *context, double fraction) {
@@ -90,6 +94,11 @@ static int packing(void *context, double fraction) {
     return p->callbacks->cancelled && p->callbacks->cancelled(p->callbacks->context);
 }
 
+static void noticed(void *context, const char *text) {
+    part_progress *p = context;
+    if (!p->told++ && p->callbacks && p->callbacks->notice) p->callbacks->notice(p->callbacks->context, text);
+}
+
 static mebi__loading loading_of(const mebi_engine *e, mebi__tensors *tensors, part_progress *progress) {
     int int8 = e->precision == MEBI_PRECISION_INT8;
     return (mebi__loading){.device = e->device,
@@ -97,6 +106,7 @@ static mebi__loading loading_of(const mebi_engine *e, mebi__tensors *tensors, pa
                            .precision = int8 ? MEBI__PRECISION_INT8 : MEBI__PRECISION_PLAIN,
                            .cache = e->cache,
                            .progress = packing,
+                           .notice = noticed,
                            .context = progress};
 }
 
@@ -108,7 +118,7 @@ static mebi_status load_parts(mebi_engine *e, const mebi_callbacks *c, double si
     MEBI_TRY(mebi__open_tokenizer(&e->files, &e->tokenizer, err));
     MEBI_TRY(check_tokenizer(e, err));
     MEBI_TRY(loading(c, 2, PARTS, since, err));
-    part_progress progress = {c, since, 2};
+    part_progress progress = {c, since, 2, 0};
     mebi__loading how = loading_of(e, e->files.encoder, &progress);
     MEBI_TRY(mebi__qwen3_load(&p->encoder, &how, &e->files.encoder_config, err));
     MEBI_TRY(loading(c, 3, PARTS, since, err));
@@ -149,8 +159,10 @@ static mebi_status open_engine(mebi_engine *e, const mebi_engine_params *params,
     MEBI_TRY(mebi__model_files_open(&paths, &e->files, err));
     e->precision = choose_precision(e, params->precision);
     e->cache = params->cache;
-    MEBI_TRY(list_maps(e, err));
-    return load_parts(e, c, since, err);
+    MEBI_TRY(load_parts(e, c, since, err));
+    /* Packing read files that are at rest now: they are no part of later peaks. */
+    if (e->precision == MEBI_PRECISION_INT8) (void)mebi__resident_peak_reset();
+    return list_maps(e, err);
 }
 
 mebi_status mebi_engine_open(const mebi_engine_params *params, const mebi_callbacks *callbacks,

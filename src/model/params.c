@@ -23,6 +23,7 @@ void mebi__params_release(mebi__params *p) {
     mebi__free(p->buffer);
     mebi__free(p->job);
     mebi__free(p->packed);
+    mebi__cache_close(&p->cache);
     *p = (mebi__params){0};
 }
 

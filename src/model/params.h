@@ -8,6 +8,7 @@
 #ifndef MEBI_MODEL_PARAMS_H
 #define MEBI_MODEL_PARAMS_H
 
+#include "base/cache.h"
 #include "compute/device.h"
 #include "model/matrix.h"
 #include "weights/tensors.h"
@@ -26,6 +27,8 @@ typedef struct mebi__loading {
     const char *cache; /* folder for packed matrices; NULL: the usual one; "": none */
     /* Asked as packing goes on, 0..1: non-zero stops it with MEBI_CANCELLED. May be NULL. */
     int (*progress)(void *context, double fraction);
+    /* Told why packed matrices could not be kept for the next start. May be NULL. */
+    void (*notice)(void *context, const char *text);
     void *context;
 } mebi__loading;
 
@@ -44,8 +47,10 @@ typedef struct mebi__params {
     int count, capacity;
     mebi__pack_job *job;
     int jobs, job_capacity;
-    unsigned char *packed; /* all packed matrices of the part; NULL: none */
+    /* All packed matrices of the part: in the cache's mapping, or in memory of their own. */
     size_t packed_bytes;
+    mebi__cache_entry cache; /* data NULL: none */
+    unsigned char *packed;   /* NULL: none */
     mebi_status status;
     mebi_error *err;
 } mebi__params;
