@@ -17,13 +17,13 @@
 #include <math.h>
 #include <string.h>
 
-enum { QUERIES = 384, PART = 48, WIDE_PART = 96, KEYS = 256, WIDE_KEYS = 128, WIDE = 256 };
+enum { QUERIES = 1152, PART = 96, KEYS = 256, AHEAD = 8 };
 
 typedef struct layout {
     int64_t head_dim, padded; /* padded: to whole tiles */
     int64_t row_stride;       /* of queries and outputs in scratch */
     int64_t queries;          /* most of one task */
-    int64_t keys, part;       /* a block of keys, and how many queries meet it at a time */
+    int64_t keys;             /* of a block */
     int64_t score_stride;
     size_t at_keys, at_values, at_scores, at_outputs, at_state, floats; /* offsets in floats; total */
 } layout;
@@ -59,13 +59,12 @@ static layout layout_of(const mebi__op *op) {
     at.padded = whole_tiles(at.head_dim);
     at.row_stride = at.padded + 16;
     at.queries = smaller(QUERIES, op->x.shape.dim[0]);
-    at.keys = smaller(at.padded > WIDE ? WIDE_KEYS : KEYS, whole_tiles(op->a1.shape.dim[0]));
-    at.part = at.padded > WIDE ? WIDE_PART : PART;
+    at.keys = smaller(KEYS, whole_tiles(op->a1.shape.dim[0]));
     at.score_stride = at.keys + 16;
     at.at_keys = (size_t)whole_tiles(at.queries * at.row_stride);
     at.at_values = at.at_keys + (size_t)(at.keys * at.head_dim);
     at.at_scores = at.at_values + (size_t)(at.keys * at.padded);
-    at.at_outputs = at.at_scores + (size_t)(at.part * at.score_stride);
+    at.at_outputs = at.at_scores + (size_t)(PART * at.score_stride);
     at.at_state = at.at_outputs + (size_t)(at.queries * at.row_stride);
     at.floats = (size_t)whole_tiles((int64_t)at.at_state + 2 * at.queries);
     return at;
@@ -153,21 +152,23 @@ static void soften_row(const attention *c, const block *b, int64_t r, float *s) 
     b->sum[r] += exponentials(s, padded, m);
 }
 
-static void pack_queries(const attention *c, const block *b, int64_t head) {
-    const mebi__op *op = c->op;
-    const int64_t width = op->x.shape.dim[1], head_dim = c->at.head_dim;
-    const float *q = (const float *)mebi__cpu_data(op->x) + b->first * width + head * head_dim;
-    const float scale = 1.44269504f / sqrtf((float)head_dim);
-    for (int64_t r = 0; r < b->count; r++)
-        for (int64_t i = 0; i < head_dim; i++)
-            b->queries[r * c->at.row_stride + i] = q[r * width + i] * scale;
-}
-
 /* Rows of one head lie far apart: no prefetcher of the hardware's follows them. */
 static inline void expect_rows(const float *p, int64_t rows, int64_t stride, int64_t width) {
     for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < width; i += 16)
             _mm_prefetch((const char *)(p + r * stride + i), _MM_HINT_T0);
+}
+
+static void pack_queries(const attention *c, const block *b, int64_t head) {
+    const mebi__op *op = c->op;
+    const int64_t width = op->x.shape.dim[1], head_dim = c->at.head_dim;
+    const float *q = (const float *)mebi__cpu_data(op->x) + b->first * width + head * head_dim;
+    const float scale = 1.44269504f / sqrtf((float)head_dim);
+    for (int64_t r = 0; r < b->count; r++) {
+        if (r + AHEAD < b->count) expect_rows(q + (r + AHEAD) * width, 1, width, head_dim);
+        for (int64_t i = 0; i < head_dim; i++)
+            b->queries[r * c->at.row_stride + i] = q[r * width + i] * scale;
+    }
 }
 
 static void pack_keys(const attention *c, const block *b, int64_t head) {
@@ -185,7 +186,6 @@ static void pack_keys(const attention *c, const block *b, int64_t head) {
 
 /* Panels of 16 of the head's dimensions, [key][16] each. */
 static void pack_values(const attention *c, const block *b, int64_t head) {
-    enum { AHEAD = 8 };
     const mebi__op *op = c->op;
     const int64_t width = op->a2.shape.dim[1], head_dim = c->at.head_dim;
     const int64_t panel = c->at.keys * MEBI__TILE_COLUMNS;
@@ -232,6 +232,7 @@ static void write_outputs(const attention *c, const block *b, int64_t head) {
     float *o = (float *)mebi__cpu_data(c->op->y) + b->first * width + head * head_dim;
     for (int64_t r = 0; r < b->count; r++) {
         float share = 1.0f / b->sum[r];
+        if (r + AHEAD < b->count) expect_rows(o + (r + AHEAD) * width, 1, width, head_dim);
         for (int64_t i = 0; i < head_dim; i++)
             o[r * width + i] = b->outputs[r * c->at.row_stride + i] * share;
     }
@@ -262,8 +263,8 @@ static void run_task(void *context, int task, int thread) {
         b.keys_in_block = smaller(keys - b.first_key, at->keys);
         pack_keys(c, &b, kv_head);
         pack_values(c, &b, kv_head);
-        for (int64_t r = 0; r < b.count; r += at->part)
-            meet_keys(c, &b, r, smaller(b.count - r, at->part));
+        for (int64_t r = 0; r < b.count; r += PART)
+            meet_keys(c, &b, r, smaller(b.count - r, PART));
     }
     write_outputs(c, &b, head);
 }
