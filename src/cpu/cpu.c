@@ -4,16 +4,13 @@
  * their results. Running never allocates: call scratch is reserved before, and an operation that
  * would need more is refused when it is recorded. */
 #include "cpu/cpu.h"
+#include "cpu/detect.h"
 #include "cpu/int8.h"
 #include "cpu/kernels.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 
 enum { PENDING = 64 };
 
@@ -39,21 +36,17 @@ const char *mebi__cpu_level_name(mebi__cpu_level level) {
     return level_names[level];
 }
 
-/* What the processor has and the operating system saves. */
 static mebi__cpu_level machine_level(void) {
-#if defined(__x86_64__)
-    unsigned a, b, c = 0, d;
-    __builtin_cpu_init();
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_F16C) || !__builtin_cpu_supports("avx2") ||
-        !__builtin_cpu_supports("fma"))
-        return MEBI__CPU_REF;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        return MEBI__CPU_AVX512;
-    return MEBI__CPU_AVX2;
-#else
-    return MEBI__CPU_REF;
-#endif
+    return mebi__cpu_detect().level;
+}
+
+const char *mebi__cpu_describe(mebi__cpu_level level) {
+    static const char *const with_avx512[] = {"avx512", "avx512 vnni", "avx512 bf16",
+                                              "avx512 vnni bf16"};
+    mebi__cpu_machine m = mebi__cpu_detect();
+    if (level == MEBI__CPU_AVX512) return with_avx512[(m.avx512_vnni != 0) + 2 * (m.avx512_bf16 != 0)];
+    if (level == MEBI__CPU_AVX2 && m.avx_vnni) return "avx2 vnni";
+    return level_names[level];
 }
 
 mebi_status mebi__cpu_choose(mebi__cpu_level *level, mebi_error *err) {
@@ -235,22 +228,34 @@ static const mebi__device_table device_table = {
     .destroy = destroy,
 };
 
-static void init_kernels(mebi__cpu_level level, mebi__cpu_kernels *table) {
+static void init_kernels(const mebi__cpu_options *options, mebi__cpu_kernels *table) {
     mebi__cpu_init_ref(table);
 #if defined(__x86_64__)
-    if (level >= MEBI__CPU_AVX2) {
+    const mebi__cpu_machine m = mebi__cpu_detect();
+    if (options->level >= MEBI__CPU_AVX2) {
         mebi__cpu_init_pointwise_avx2(table);
         mebi__cpu_init_gemm_avx2(table);
         mebi__cpu_init_attention_avx2(table);
         mebi__cpu_init_int8_avx2(table);
     }
+    if (options->level >= MEBI__CPU_AVX512) {
+        const int bf16 = options->bf16_products && m.avx512_bf16;
+        mebi__cpu_init_gemm_avx512(table, bf16);
+    }
 #else
-    (void)level;
+    (void)options;
 #endif
 }
 
 mebi_status mebi__cpu_create(mebi__cpu_level level, mebi__pool *pool, mebi__device **out,
                              mebi_error *err) {
+    mebi__cpu_options options = {.level = level};
+    return mebi__cpu_create_with(&options, pool, out, err);
+}
+
+mebi_status mebi__cpu_create_with(const mebi__cpu_options *options, mebi__pool *pool,
+                                  mebi__device **out, mebi_error *err) {
+    const mebi__cpu_level level = options->level;
     *out = NULL;
     assert(pool);
     if ((int)level < 0 || level > machine_level())
@@ -263,7 +268,7 @@ mebi_status mebi__cpu_create(mebi__cpu_level level, mebi__pool *pool, mebi__devi
     if (!d) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the CPU device.");
     d->head.table = &device_table;
     d->pool = pool;
-    init_kernels(level, &d->kernels);
+    init_kernels(options, &d->kernels);
     *out = &d->head;
     return MEBI_OK;
 }

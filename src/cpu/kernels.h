@@ -34,6 +34,12 @@ void mebi__cpu_init_attention_avx2(mebi__cpu_kernels *table);
 /* linear_int8, quantize. */
 void mebi__cpu_init_int8_avx2(mebi__cpu_kernels *table);
 
+/* AVX-512's; each where it is faster. bf16: with products of bf16, which the machine must have; vnni
+ * likewise. */
+void mebi__cpu_init_gemm_avx512(mebi__cpu_kernels *table, int bf16);
+void mebi__cpu_init_attention_avx512(mebi__cpu_kernels *table, int bf16);
+void mebi__cpu_init_int8_avx512(mebi__cpu_kernels *table, int vnni);
+
 /* Host address of a view's first element. */
 void *mebi__cpu_data(mebi__view view);
 
