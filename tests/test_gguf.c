@@ -5,6 +5,7 @@
 #include "cpu/cpu.h"
 #include "engine/engine.h"
 #include "engine/tokens.h"
+#include "mebi/file.h"
 #include "weights/gguf.h"
 #include "weights/safetensors.h"
 
@@ -541,6 +542,25 @@ static void refuses_another_model(void **state) {
     refuse_changed("<|im_start|>", "<|im_begin|>", "no added token <|im_start|>");
 }
 
+static void describes_files(void **state) {
+    (void)state;
+    mebi_file_info info;
+    mebi_error err = {0};
+    assert_mebi_ok(mebi_file_describe(GGUF "/mixed-dit.gguf", &info, &err), &err);
+    assert_string_equal(info.format, "GGUF");
+    assert_string_equal(info.architecture, "lumina2");
+    assert_int_equal(info.tensors, 79);
+    assert_int_equal(info.types, 13);
+    assert_string_equal(info.type[0].name, "F32");
+    assert_int_equal(info.type[0].tensors, 44);
+    assert_int_equal(info.elements, 822848);
+    assert_mebi_ok(mebi_file_describe(GGUF "/blocks.safetensors", &info, &err), &err);
+    assert_string_equal(info.format, "safetensors");
+    assert_string_equal(info.type[1].name, "U8");
+    assert_int_equal(info.type[1].readable, 0);
+    assert_int_equal(mebi_file_describe(MEBI_FIXTURES "/README.md", &info, &err), MEBI_BAD_FILE);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decodes_every_type),
@@ -551,6 +571,7 @@ int main(void) {
         cmocka_unit_test(survives_lost_allocations),
         cmocka_unit_test(tokenizes_like_its_folder),
         cmocka_unit_test(refuses_another_model),
+        cmocka_unit_test(describes_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
