@@ -12,6 +12,7 @@ enum {
     EXIT_CANCELLED = 130 /* by SIGINT; 128 + the number by other signals */
 };
 
+int cmd_audit(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
 int cmd_cache(int argc, char **argv);
