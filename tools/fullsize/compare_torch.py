@@ -76,17 +76,20 @@ def step_inputs(options, dtype):
 
 
 def time_step(options, dtype):
-    """All layers, or the difference that some layers make, times all of them."""
-    def seconds(layers):
-        model = step_model(options, dtype, layers)
-        inputs = step_inputs(options, dtype)
-        return timed(lambda: model(*inputs), options.runs)
-
+    """A pass; with --blocks one of so many layers, each clocked, and the rest reckoned from them."""
+    layers = options.blocks or 30
+    model = step_model(options, dtype, layers)
+    inputs = step_inputs(options, dtype)
+    clocked = []
+    for layer in model.layers:
+        layer.register_forward_pre_hook(lambda *_: clocked.append(-time.perf_counter()))
+        layer.register_forward_hook(lambda *_: clocked.append(clocked.pop() + time.perf_counter()))
+    total = timed(lambda: model(*inputs), options.runs)
+    one = statistics.median(clocked)
     if not options.blocks:
-        return seconds(30), "whole"
-    ends = seconds(0)
-    one = (seconds(options.blocks) - ends) / options.blocks
-    return ends + 30 * one, f"{options.blocks} of 30 layers, {one:.2f} s each, {ends:.2f} s the rest"
+        return total, "whole"
+    rest = total - layers * one
+    return rest + 30 * one, f"from {layers} of 30 layers ({one:.2f} s each, {rest:.2f} s the rest)"
 
 
 def time_encode(options, dtype):
@@ -145,7 +148,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="a diffusers folder")
-    parser.add_argument("--mebi", default="build/mebi", help="the program")
+    parser.add_argument("--mebi", default="build/mebi", help="the program; none: torch alone")
     parser.add_argument("--part", choices=("step", "encode", "decode"), default="step")
     parser.add_argument("--precision", choices=("f32", "bf16", "int8"), default="int8")
     parser.add_argument("--size", default="512x512")
@@ -159,13 +162,14 @@ def main():
     options = parser.parse_args()
     options.width, options.height = (int(side) for side in options.size.split("x"))
     torch.set_num_threads(options.threads)
-    our = ours(options)
-    print(f"mebi {options.precision}: {our['seconds']:.2f} s ({our['gops']:.0f} GOP/s)", flush=True)
+    our = ours(options) if options.mebi != "none" else None
+    if our:
+        print(f"mebi {options.precision}: {our['seconds']:.2f} s ({our['gops']:.0f} GOP/s)", flush=True)
     with torch.inference_mode():
         for name, run in torch_cases(options):
             seconds, how = run()
-            print(f"torch {torch.__version__} {name}, {how}: {seconds:.2f} s, "
-                  f"{seconds / our['seconds']:.2f} times ours", flush=True)
+            ratio = f", {seconds / our['seconds']:.2f} times ours" if our else ""
+            print(f"torch {torch.__version__} {name}, {how}: {seconds:.2f} s{ratio}", flush=True)
 
 
 if __name__ == "__main__":
