@@ -685,6 +685,52 @@ static void errors_are_as_measured(void **state) {
 
 /* ---- */
 
+/* ---- results quantized at once ---- */
+
+/* rms_norm (with a scale: which = 1) or swiglu (2) of one image's views: x, other, factor; y. */
+static void apply_quantizing(mebi__stream *s, int which, const mebi__view *v, mebi__view y) {
+    if (which == 2) mebi__swiglu(s, v[0], v[1], y);
+    else mebi__rms_norm(s, v[0], v[2], which ? v[3] : (mebi__view){0}, 1e-5f, y);
+}
+
+/* Quantized at once and quantized after: the same bytes, on one level and number of threads. */
+static void check_at_once(mebi__cpu_level level, int threads, int which, int64_t m, int64_t k) {
+    enum { SCRATCH = 1 << 20 };
+    mebi_error err = {0};
+    mebi__device *d = new_device(level, threads);
+    mebi__buffer *memory;
+    size_t rows = (size_t)m * row_bytes_of(k), bytes = (size_t)(3 * m + 2) * (size_t)k * 4 + 2 * rows + 4096;
+    float *values = gaussians(m * k, 3);
+    unsigned char *got = malloc(2 * rows);
+    assert_non_null(got);
+    assert_mebi_ok(d->table->buffer_create(d, MEBI__TAG_ACTIVATIONS, bytes, &memory, &err), &err);
+    assert_mebi_ok(d->table->scratch_reserve(d, SCRATCH, &err), &err);
+    mebi__stream s = {.device = d, .memory = memory, .err = &err};
+    mebi__arena_init(&s.arena, bytes);
+    mebi__view v[4] = {mebi__take2(&s, MEBI__F32, m, k), mebi__take2(&s, MEBI__F32, m, k),
+                       mebi__take1(&s, MEBI__F32, k), mebi__take1(&s, MEBI__F32, k)};
+    mebi__view plain = mebi__take2(&s, MEBI__F32, m, k);
+    mebi__view y[2] = {mebi__take2(&s, MEBI__INT8_ROWS, m, k), mebi__take2(&s, MEBI__INT8_ROWS, m, k)};
+    for (int i = 0; i < 4; i++) mebi__upload(&s, v[i], values);
+    apply_quantizing(&s, which, v, plain);
+    mebi__quantize(&s, plain, y[0]);
+    apply_quantizing(&s, which, v, y[1]);
+    for (int i = 0; i < 2; i++) mebi__download(&s, y[i], got + (size_t)i * rows);
+    assert_mebi_ok(mebi__stream_wait(&s), &err);
+    assert_memory_equal(got, got + rows, rows);
+    d->table->buffer_destroy(d, memory);
+    mebi__device_destroy(&d);
+    free(values), free(got);
+}
+
+static void results_quantized_at_once_are_the_same(void **state) {
+    (void)state;
+    for (int level = MEBI__CPU_REF; level <= (int)best; level++)
+        for (int which = 0; which < 3; which++)
+            for (int64_t k = 32; k <= 2048; k *= 2)
+                check_at_once((mebi__cpu_level)level, (int)(k % 3) + 1, which, 1 + k % 7, k + k % 128);
+}
+
 static int close_pools(void **state) {
     (void)state;
     for (int i = 0; i <= MAX_THREADS; i++)
@@ -708,6 +754,7 @@ int main(void) {
         cmocka_unit_test(sums_of_16_bits_hold_the_worst),
         cmocka_unit_test(packing_keeps_to_the_bound),
         cmocka_unit_test(errors_are_as_measured),
+        cmocka_unit_test(results_quantized_at_once_are_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, close_pools);
 }

@@ -3,6 +3,7 @@
  * A failed check is a defect of the model code or of a model file that slipped through its
  * validation; it fails the stream with a sentence and never reaches a backend. */
 #include "compute/ops.h"
+#include "tensor/int8.h"
 
 #include <math.h>
 #include <string.h>
@@ -111,10 +112,17 @@ void mebi__embed(mebi__stream *s, mebi__view ids, mebi__view w, mebi__view y) {
         record(s, &op, NULL);
 }
 
+/* The result of an operation that can quantize it at once. */
+static int is_rows(mebi__stream *s, mebi__op_kind kind, const mebi__view *y) {
+    int int8 = y->dtype == MEBI__INT8_ROWS && y->shape.rank == 2 &&
+               y->shape.dim[1] % MEBI__INT8_MULTIPLE == 0;
+    return is_view(s, kind, y, int8 ? MEBI__INT8_ROWS : MEBI__F32, 2);
+}
+
 void mebi__rms_norm(mebi__stream *s, mebi__view x, mebi__view w, mebi__view scale, float eps,
                     mebi__view y) {
     mebi__op op = {.kind = MEBI__OP_RMS_NORM, .x = x, .w = w, .a1 = scale, .y = y, .eps = eps};
-    if (is_view(s, op.kind, &x, MEBI__F32, 2) && is_view(s, op.kind, &y, MEBI__F32, 2) &&
+    if (is_view(s, op.kind, &x, MEBI__F32, 2) && is_rows(s, op.kind, &y) &&
         same_shape(s, op.kind, &x, &y) && is_vector(s, op.kind, &w, x.shape.dim[1], 0) &&
         is_vector(s, op.kind, &scale, x.shape.dim[1], 1))
         record(s, &op, &op.x);
@@ -162,7 +170,7 @@ void mebi__attention(mebi__stream *s, mebi__view q, mebi__view k, mebi__view v, 
 void mebi__swiglu(mebi__stream *s, mebi__view a, mebi__view b, mebi__view y) {
     mebi__op op = {.kind = MEBI__OP_SWIGLU, .x = a, .a1 = b, .y = y};
     if (is_view(s, op.kind, &a, MEBI__F32, 2) && is_view(s, op.kind, &b, MEBI__F32, 2) &&
-        is_view(s, op.kind, &y, MEBI__F32, 2) && same_shape(s, op.kind, &a, &b) &&
+        is_rows(s, op.kind, &y) && same_shape(s, op.kind, &a, &b) &&
         same_shape(s, op.kind, &a, &y))
         record(s, &op, &op.x);
 }

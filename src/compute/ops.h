@@ -127,7 +127,8 @@ void mebi__quantize(mebi__stream *s, mebi__view x, mebi__view y);
 /* y[T,D] = w[ids[t], :]; w [V,D], ids i32 [T]. An id outside 0..V-1 gives a row of zeros. */
 void mebi__embed(mebi__stream *s, mebi__view ids, mebi__view w, mebi__view y);
 
-/* y[M,D] = x / sqrt(mean(x^2) + eps) * w[D] (* (1 + scale[D]) if given). y may be x. */
+/* y[M,D] = x / sqrt(mean(x^2) + eps) * w[D] (* (1 + scale[D]) if given). y may be x. y may be
+ * INT8_ROWS: then the result is quantized, to the bits that mebi__quantize would give. */
 void mebi__rms_norm(mebi__stream *s, mebi__view x, mebi__view w, mebi__view scale, float eps,
                     mebi__view y);
 
@@ -145,7 +146,7 @@ void mebi__norm_rope(mebi__stream *s, mebi__view x, int heads, mebi__view w, flo
 void mebi__attention(mebi__stream *s, mebi__view q, mebi__view k, mebi__view v, int heads,
                      int kv_heads, int causal, mebi__view o);
 
-/* y[M,F] = silu(a) * b. y may be a. */
+/* y[M,F] = silu(a) * b. y may be a. y may be INT8_ROWS, as that of rms_norm. */
 void mebi__swiglu(mebi__stream *s, mebi__view a, mebi__view b, mebi__view y);
 
 /* x[M,D] += g * rms_norm(y[M,D]; w, eps), with g = tanh(gate[D]), or 1 if gate is left out. */

@@ -9,6 +9,8 @@
 #include "cpu/kernels.h"
 #include "tensor/int8.h"
 
+#include <string.h>
+
 /* Some rows times one block (a group of 16 columns):
  *   y[r,c] (+)= (float)(sum of x[r,k] * q[k,c] + correction[c]) * scale_w[c] * scale_x[r]
  * as fma((float)sum * scale_w, scale_x, y), y = 0 for the first group. */
@@ -18,17 +20,35 @@ typedef struct mebi__int8_block {
     const float *scale_x;   /* first row's scale of this group; likewise x_stride bytes apart */
     size_t x_stride;
     const unsigned char *block;
-    float *y; /* 16 columns; y_stride in elements */
+    const unsigned char *right; /* the block of the next 16 columns, taken as well; NULL: none */
+    float *y;                   /* 16 columns, or 32; y_stride in elements */
     int64_t y_stride;
     int first;                 /* y is written, not added to */
-    const unsigned char *next; /* the block after, brought near meanwhile; NULL: none */
+    const unsigned char *next; /* the block after (its neighbour lies as far from it as `right` from
+                                  `block`), brought near meanwhile; NULL: none */
 } mebi__int8_block;
 
 typedef void (*mebi__int8_rows)(int64_t rows, const mebi__int8_block *b);
 
-/* linear_int8 by blocks, given the instruction set's tile. Scratch as the function says. */
-void mebi__int8_linear(const mebi__cpu_call *call, mebi__int8_rows multiply);
+/* linear_int8 by blocks, given the instruction set's tile and its columns: 16, or 32 where it takes pairs of
+ * blocks. Scratch as the function says. */
+void mebi__int8_linear(const mebi__cpu_call *call, mebi__int8_rows multiply, int columns);
 size_t mebi__int8_linear_scratch(const mebi__op *op, int threads);
+
+/* One group of a row: rotates x[group] (the plain-C form in place, the other not), writes its q + 110 to
+ * `to` and returns its scale. For kernels whose results are quantized at once. */
+float mebi__int8_quantize_ref(float *x, int64_t group, unsigned char *to);
+float mebi__int8_quantize_avx2(float *x, int64_t group, unsigned char *to);
+
+/* Row m of an INT8_ROWS result: where its elements and its scales lie. Zeros the padding. */
+static inline unsigned char *mebi__int8_row(const mebi__op *op, int64_t m, float **scale) {
+    const int64_t k = op->y.shape.dim[1];
+    const size_t bytes = mebi__int8_row_bytes(k), used = (size_t)k + 4 * (size_t)(k / mebi__int8_group(k));
+    unsigned char *row = (unsigned char *)mebi__cpu_data(op->y) + (size_t)m * bytes;
+    memset(row + used, 0, bytes - used);
+    *scale = (float *)(void *)(row + mebi__int8_scales_at(k));
+    return row;
+}
 
 /* In place: Hadamard's matrix times each group, not normalized: butterflies at distance 1, 2, 4, ... */
 void mebi__int8_rotate(float *x, int64_t k, int64_t group);

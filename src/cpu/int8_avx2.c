@@ -100,7 +100,7 @@ static void multiply_avx2(int64_t rows, const mebi__int8_block *block) {
 }
 
 static void linear_int8(const mebi__cpu_call *call) {
-    mebi__int8_linear(call, multiply_avx2);
+    mebi__int8_linear(call, multiply_avx2, MEBI__INT8_PANEL);
 }
 
 /* ---- rotation and rounding of activations ---- */
@@ -196,7 +196,7 @@ static inline void round_32(const float *x, __m256 inverse, unsigned char *to) {
     _mm256_storeu_si256((__m256i *)(void *)to, c);
 }
 
-static float quantize_group(const float *x, int64_t group, unsigned char *to) {
+float mebi__int8_quantize_avx2(float *x, int64_t group, unsigned char *to) {
     _Alignas(32) float rotated[MEBI__INT8_GROUP];
     float m = rotate_any(x, group, rotated);
     if (!isfinite(m) || m < MEBI__INT8_TINY) {
@@ -210,14 +210,11 @@ static float quantize_group(const float *x, int64_t group, unsigned char *to) {
 
 static void quantize_rows(const mebi__cpu_call *call, int64_t first, int64_t end) {
     const int64_t k = call->op->x.shape.dim[1], group = mebi__int8_group(k);
-    const size_t bytes = mebi__int8_row_bytes(k), used = (size_t)k + 4 * (size_t)(k / group);
-    const float *x = (const float *)mebi__cpu_data(call->op->x) + first * k;
-    unsigned char *y = (unsigned char *)mebi__cpu_data(call->op->y) + (size_t)first * bytes;
-    for (; first < end; first++, x += k, y += bytes) {
-        float *scale = (float *)(void *)(y + mebi__int8_scales_at(k));
-        for (int64_t g = 0; g < k / group; g++)
-            scale[g] = quantize_group(x + g * group, group, y + g * group);
-        memset(y + used, 0, bytes - used);
+    float *x = (float *)mebi__cpu_data(call->op->x) + first * k, *scale;
+    for (; first < end; first++) {
+        unsigned char *row = mebi__int8_row(call->op, first, &scale);
+        for (int64_t g = 0; g < k / group; g++, x += group)
+            scale[g] = mebi__int8_quantize_avx2(x, group, row + g * group);
     }
 }
 

@@ -1,6 +1,7 @@
 /* AVX2 kernels: normalizations. Statistics are f64, as in the reference; only the values themselves
  * are computed in f32. Rows are independent; group_norm's strips are fixed by the shape. */
 #include "cpu/avx2.h"
+#include "cpu/int8.h"
 
 #include <assert.h>
 #include <math.h>
@@ -37,6 +38,27 @@ static void rms_norm_span(const mebi__cpu_call *call, int64_t m, int64_t end) {
     norm_rows(call, m, end, 0);
 }
 
+/* The same values as norm_rows', a group at a time, quantized while they are near. */
+static void rms_norm_quantized(const mebi__cpu_call *call, int64_t m, int64_t end) {
+    const mebi__op *op = call->op;
+    const int64_t width = op->y.shape.dim[1], group = mebi__int8_group(width);
+    const float *x = (const float *)mebi__cpu_data(op->x) + m * width;
+    const float *w = op->a1.buffer ? (const float *)(void *)call->scratch : mebi__cpu_data(op->w);
+    _Alignas(32) float part[MEBI__INT8_GROUP];
+    float *scale;
+    for (; m < end; m++, x += width) {
+        const __m256 r = _mm256_set1_ps(inverse_rms(x, width, op->eps));
+        unsigned char *row = mebi__int8_row(op, m, &scale);
+        for (int64_t g = 0; g < width; g += group) {
+            for (int64_t i = 0; i < group; i += 8) {
+                __m256 v = _mm256_mul_ps(_mm256_loadu_ps(x + g + i), r);
+                _mm256_store_ps(part + i, _mm256_mul_ps(v, _mm256_loadu_ps(w + g + i)));
+            }
+            scale[g / group] = mebi__int8_quantize_avx2(part, group, row + g);
+        }
+    }
+}
+
 static void rms_norm_avx2(const mebi__cpu_call *call) {
     const mebi__op *op = call->op;
     int64_t width = op->x.shape.dim[1];
@@ -45,7 +67,8 @@ static void rms_norm_avx2(const mebi__cpu_call *call) {
         float *factor = (float *)(void *)call->scratch;
         for (int64_t i = 0; i < width; i++) factor[i] = (float)(w[i] * (1 + (double)scale[i]));
     }
-    run_spans(call, op->x.shape.dim[0], rows_per_share(width), rms_norm_span);
+    run_spans(call, op->x.shape.dim[0], rows_per_share(width),
+              op->y.dtype == MEBI__INT8_ROWS ? rms_norm_quantized : rms_norm_span);
 }
 
 static void gated_residual_span(const mebi__cpu_call *call, int64_t m, int64_t end) {

@@ -1,6 +1,7 @@
 /* AVX2 kernels: gates, sums, guidance, pixels, scans. All are bound by memory; spans are fixed, so
  * results do not depend on the number of threads. */
 #include "cpu/avx2.h"
+#include "cpu/int8.h"
 
 #include <math.h>
 
@@ -17,8 +18,30 @@ static void swiglu_span(const mebi__cpu_call *call, int64_t i, int64_t end) {
     }
 }
 
+/* Rows, quantized a group at a time. */
+static void swiglu_quantized(const mebi__cpu_call *call, int64_t m, int64_t end) {
+    const mebi__op *op = call->op;
+    const int64_t width = op->y.shape.dim[1], group = mebi__int8_group(width);
+    const float *a = (const float *)mebi__cpu_data(op->x) + m * width;
+    const float *b = (const float *)mebi__cpu_data(op->a1) + m * width;
+    _Alignas(32) float part[MEBI__INT8_GROUP];
+    float *scale;
+    for (; m < end; m++) {
+        unsigned char *row = mebi__int8_row(op, m, &scale);
+        for (int64_t g = 0; g < width / group; g++, a += group, b += group) {
+            for (int64_t i = 0; i < group; i += 8)
+                _mm256_store_ps(part + i, _mm256_mul_ps(silu_f32(_mm256_loadu_ps(a + i)),
+                                                        _mm256_loadu_ps(b + i)));
+            scale[g] = mebi__int8_quantize_avx2(part, group, row + g * group);
+        }
+    }
+}
+
 static void swiglu_avx2(const mebi__cpu_call *call) {
-    run_spans(call, count_of(call->op), MEBI__SHARE, swiglu_span);
+    const int64_t *dim = call->op->y.shape.dim;
+    if (call->op->y.dtype == MEBI__INT8_ROWS)
+        run_spans(call, dim[0], rows_per_share(dim[1]), swiglu_quantized);
+    else run_spans(call, count_of(call->op), MEBI__SHARE, swiglu_span);
 }
 
 static void silu_span(const mebi__cpu_call *call, int64_t i, int64_t end) {

@@ -30,15 +30,15 @@ float mebi__int8_magnitude(const float *x, int64_t n) {
     return m;
 }
 
-/* One rotated group to q + 110; returns its scale. */
-static float quantize_group(const float *x, int64_t n, unsigned char *to) {
-    float m = mebi__int8_magnitude(x, n);
+float mebi__int8_quantize_ref(float *x, int64_t group, unsigned char *to) {
+    mebi__int8_rotate(x, group, group);
+    float m = mebi__int8_magnitude(x, group);
     if (!isfinite(m) || m < MEBI__INT8_TINY) {
-        memset(to, MEBI__INT8_LIMIT, (size_t)n);
+        for (int64_t i = 0; i < group; i++) to[i] = MEBI__INT8_LIMIT;
         return isfinite(m) ? 0 : NAN;
     }
     float inverse = (float)MEBI__INT8_LIMIT / m;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < group; i++)
         to[i] = (unsigned char)((int)nearbyintf(x[i] * inverse) + MEBI__INT8_LIMIT);
     return m / (float)MEBI__INT8_LIMIT;
 }
@@ -47,17 +47,14 @@ void mebi__quantize_ref(const mebi__cpu_call *call) {
     const mebi__op *op = call->op;
     int64_t m = op->x.shape.dim[0], k = op->x.shape.dim[1], group = mebi__int8_group(k);
     const float *x = mebi__cpu_data(op->x);
-    unsigned char *y = mebi__cpu_data(op->y);
-    float rotated[MEBI__INT8_GROUP];
-    memset(y, 0, (size_t)m * mebi__int8_row_bytes(k));
-    for (int64_t r = 0; r < m; r++, y += mebi__int8_row_bytes(k))
-        for (int64_t g = 0; g < k; g += group, x += group) {
-            memcpy(rotated, x, (size_t)group * sizeof *x);
-            mebi__int8_rotate(rotated, group, group);
-            float scale = quantize_group(rotated, group, y + g);
-            memcpy(y + mebi__int8_scales_at(k) + (size_t)(g / group) * sizeof scale, &scale,
-                   sizeof scale);
+    float part[MEBI__INT8_GROUP], *scale;
+    for (int64_t r = 0; r < m; r++) {
+        unsigned char *row = mebi__int8_row(op, r, &scale);
+        for (int64_t g = 0; g < k / group; g++, x += group) {
+            memcpy(part, x, (size_t)group * sizeof *x);
+            scale[g] = mebi__int8_quantize_ref(part, group, row + g * group);
         }
+    }
 }
 
 static void multiply_ref(int64_t rows, const mebi__int8_block *b) {
@@ -78,5 +75,5 @@ static void multiply_ref(int64_t rows, const mebi__int8_block *b) {
 }
 
 void mebi__linear_int8_ref(const mebi__cpu_call *call) {
-    mebi__int8_linear(call, multiply_ref);
+    mebi__int8_linear(call, multiply_ref, MEBI__INT8_PANEL);
 }

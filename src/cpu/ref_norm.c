@@ -1,5 +1,6 @@
 /* Reference kernels: normalizations, with rotation, gates and residuals where an operation has
  * them. All statistics and intermediate values are f64; only results are rounded. */
+#include "cpu/int8.h"
 #include "cpu/ref.h"
 
 #include <math.h>
@@ -11,16 +12,31 @@ static double inverse_rms(const float *x, int64_t n, float eps) {
     return 1 / sqrt(sum / (double)n + eps);
 }
 
+/* A row's result in parts of a group each, quantized. */
+static void quantize_parts(const mebi__op *op, int64_t m, const float *x, double r) {
+    const float *w = mebi__cpu_data(op->w), *scale = op->a1.buffer ? mebi__cpu_data(op->a1) : NULL;
+    int64_t width = op->x.shape.dim[1], group = mebi__int8_group(width);
+    float part[MEBI__INT8_GROUP], *steps;
+    unsigned char *row = mebi__int8_row(op, m, &steps);
+    for (int64_t g = 0; g < width; g += group) {
+        for (int64_t i = 0; i < group; i++)
+            part[i] = (float)(x[g + i] * r * w[g + i] * (scale ? 1 + (double)scale[g + i] : 1));
+        steps[g / group] = mebi__int8_quantize_ref(part, group, row + g);
+    }
+}
+
 void mebi__rms_norm_ref(const mebi__cpu_call *call) {
     const mebi__op *op = call->op;
     const float *x = mebi__cpu_data(op->x), *w = mebi__cpu_data(op->w);
     const float *scale = op->a1.buffer ? mebi__cpu_data(op->a1) : NULL;
     float *y = mebi__cpu_data(op->y);
     int64_t rows = op->x.shape.dim[0], width = op->x.shape.dim[1];
-    for (int64_t m = 0; m < rows; m++, x += width, y += width) {
+    int int8 = op->y.dtype == MEBI__INT8_ROWS;
+    for (int64_t m = 0; m < rows; m++, x += width) {
         double r = inverse_rms(x, width, op->eps);
-        for (int64_t i = 0; i < width; i++)
-            y[i] = (float)(x[i] * r * w[i] * (scale ? 1 + (double)scale[i] : 1));
+        if (int8) quantize_parts(op, m, x, r);
+        for (int64_t i = 0; i < width && !int8; i++)
+            y[m * width + i] = (float)(x[i] * r * w[i] * (scale ? 1 + (double)scale[i] : 1));
     }
 }
 

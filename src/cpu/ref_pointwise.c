@@ -32,10 +32,25 @@ static double silu(double x) {
     return x / (1 + exp(-x));
 }
 
+static void swiglu_quantized(const mebi__op *op) {
+    const float *a = mebi__cpu_data(op->x), *b = mebi__cpu_data(op->a1);
+    int64_t width = op->x.shape.dim[1], group = mebi__int8_group(width);
+    float part[MEBI__INT8_GROUP], *scale;
+    for (int64_t m = 0; m < op->x.shape.dim[0]; m++) {
+        unsigned char *row = mebi__int8_row(op, m, &scale);
+        for (int64_t g = 0; g < width / group; g++, a += group, b += group) {
+            for (int64_t i = 0; i < group; i++) part[i] = (float)(silu(a[i]) * b[i]);
+            scale[g] = mebi__int8_quantize_ref(part, group, row + g * group);
+        }
+    }
+}
+
 void mebi__swiglu_ref(const mebi__cpu_call *call) {
     const float *a = mebi__cpu_data(call->op->x), *b = mebi__cpu_data(call->op->a1);
     float *y = mebi__cpu_data(call->op->y);
-    for (size_t i = 0, n = count_of(call->op); i < n; i++) y[i] = (float)(silu(a[i]) * b[i]);
+    if (call->op->y.dtype == MEBI__INT8_ROWS) swiglu_quantized(call->op);
+    else
+        for (size_t i = 0, n = count_of(call->op); i < n; i++) y[i] = (float)(silu(a[i]) * b[i]);
 }
 
 void mebi__silu_ref(const mebi__cpu_call *call) {

@@ -147,8 +147,8 @@ static void attend(mebi__stream *s, const mebi__dit_block *b, const mebi__dit_co
     mebi__view q = mebi__take2(s, MEBI__F32, tokens, d);
     mebi__view k = mebi__take2(s, MEBI__F32, tokens, d);
     mebi__view v = mebi__take2(s, MEBI__F32, tokens, d);
-    mebi__rms_norm(s, x, b->attention_norm1, mod->scale_attention, c->norm_eps, a);
-    mebi__view rows = mebi__rows_take(s, &b->q, a);
+    mebi__view rows = mebi__rows_over(s, &b->q, a);
+    mebi__rms_norm(s, x, b->attention_norm1, mod->scale_attention, c->norm_eps, rows);
     mebi__product(s, rows, &b->q, q);
     mebi__product(s, rows, &b->k, k);
     mebi__product(s, rows, &b->v, v);
@@ -172,20 +172,21 @@ static void feed_forward(mebi__stream *s, const mebi__dit_block *b, const mebi__
     int64_t tokens = x.shape.dim[0], chunks = (tokens + FFN_ROWS - 1) / FFN_ROWS;
     int64_t chunk = (tokens + chunks - 1) / chunks;
     mebi__view a = mebi__take2(s, MEBI__F32, tokens, c->dim);
-    mebi__rms_norm(s, x, b->ffn_norm1, mod->scale_ffn, c->norm_eps, a);
     /* In chunks: no row knows another, and the wide tensors stay small. */
     for (int64_t first = 0; first < tokens && s->status == MEBI_OK; first += chunk) {
         int64_t count = tokens - first < chunk ? tokens - first : chunk;
         mebi__view part = mebi__view_rows(a, first, count);
         mebi__view h1 = mebi__take2(s, MEBI__F32, count, c->ffn_hidden);
         mebi__view h3 = mebi__take2(s, MEBI__F32, count, c->ffn_hidden);
-        mebi__view rows = mebi__rows_take(s, &b->w1, part);
+        mebi__view rows = mebi__rows_over(s, &b->w1, part);
+        mebi__rms_norm(s, mebi__view_rows(x, first, count), b->ffn_norm1, mod->scale_ffn, c->norm_eps,
+                       rows);
         mebi__product(s, rows, &b->w1, h1);
         mebi__product(s, rows, &b->w3, h3);
         mebi__rows_give(s, &rows);
-        mebi__swiglu(s, h1, h3, h1);
+        rows = mebi__rows_over(s, &b->w2, h1);
+        mebi__swiglu(s, h1, h3, rows);
         mebi__give(s, &h3);
-        rows = mebi__rows_take(s, &b->w2, h1);
         mebi__product(s, rows, &b->w2, part);
         mebi__rows_give(s, &rows);
         mebi__give(s, &h1);

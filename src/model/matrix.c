@@ -1,10 +1,14 @@
 /* Which form of a matrix a product uses. */
 #include "model/matrix.h"
 
-mebi__view mebi__rows_take(mebi__stream *s, const mebi__matrix *w, mebi__view x) {
+mebi__view mebi__rows_over(mebi__stream *s, const mebi__matrix *w, mebi__view x) {
     if (!w->packed.buffer || s->exact) return x;
-    mebi__view rows = mebi__take(s, MEBI__INT8_ROWS, 2, x.shape.dim);
-    mebi__quantize(s, x, rows);
+    return mebi__take(s, MEBI__INT8_ROWS, 2, x.shape.dim);
+}
+
+mebi__view mebi__rows_take(mebi__stream *s, const mebi__matrix *w, mebi__view x) {
+    mebi__view rows = mebi__rows_over(s, w, x);
+    if (rows.dtype == MEBI__INT8_ROWS) mebi__quantize(s, x, rows);
     return rows;
 }
 

@@ -17,6 +17,9 @@ typedef struct mebi__matrix {
 /* Rows [M, K] ready for products with matrices in the form of w: x itself, or its quantization. Several
  * matrices share one. Given back with mebi__rows_give. */
 mebi__view mebi__rows_take(mebi__stream *s, const mebi__matrix *w, mebi__view x);
+/* Where an operation that can quantize its result puts rows for a matrix like w: x itself, to be written
+ * over, or quantized rows of x's shape. */
+mebi__view mebi__rows_over(mebi__stream *s, const mebi__matrix *w, mebi__view x);
 void mebi__rows_give(mebi__stream *s, mebi__view *rows);
 
 /* y[M,N] = x w^T, for rows taken for a matrix like w. */

@@ -56,8 +56,8 @@ static void attend(mebi__stream *s, const mebi__qwen3_layer *l, const mebi__qwen
     mebi__view k = mebi__take2(s, MEBI__F32, tokens, kv_width);
     mebi__view v = mebi__take2(s, MEBI__F32, tokens, kv_width);
     mebi__view o = mebi__take2(s, MEBI__F32, tokens, q_width);
-    mebi__rms_norm(s, x, l->input_norm, none, c->norm_eps, a);
-    mebi__view rows = mebi__rows_take(s, &l->q, a);
+    mebi__view rows = mebi__rows_over(s, &l->q, a);
+    mebi__rms_norm(s, x, l->input_norm, none, c->norm_eps, rows);
     mebi__product(s, rows, &l->q, q);
     mebi__product(s, rows, &l->k, k);
     mebi__product(s, rows, &l->v, v);
@@ -86,13 +86,13 @@ static void feed_forward(mebi__stream *s, const mebi__qwen3_layer *l, const mebi
     mebi__view a = mebi__take2(s, MEBI__F32, tokens, c->hidden);
     mebi__view gate = mebi__take2(s, MEBI__F32, tokens, c->intermediate);
     mebi__view up = mebi__take2(s, MEBI__F32, tokens, c->intermediate);
-    mebi__rms_norm(s, x, l->post_norm, none, c->norm_eps, a);
-    mebi__view rows = mebi__rows_take(s, &l->gate, a);
+    mebi__view rows = mebi__rows_over(s, &l->gate, a);
+    mebi__rms_norm(s, x, l->post_norm, none, c->norm_eps, rows);
     mebi__product(s, rows, &l->gate, gate);
     mebi__product(s, rows, &l->up, up);
     mebi__rows_give(s, &rows);
-    mebi__swiglu(s, gate, up, gate);
-    rows = mebi__rows_take(s, &l->down, gate);
+    rows = mebi__rows_over(s, &l->down, gate);
+    mebi__swiglu(s, gate, up, rows);
     mebi__product(s, rows, &l->down, a);
     mebi__rows_give(s, &rows);
     mebi__combine(s, 1, a, 1, x);
