@@ -3,6 +3,7 @@
 #define MEBI_H
 
 #include "mebi/bench.h"
+#include "mebi/convert.h"
 #include "mebi/engine.h"
 #include "mebi/image.h"
 #include "mebi/status.h"

@@ -1,6 +1,7 @@
-/* Linux/POSIX. Must never leave a half-written file under its final name. */
+/* Linux/POSIX. Must never trust a size that the system told before. */
 #include "base/os.h"
 #include "base/memory.h"
+#include "base/writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -109,61 +110,14 @@ mebi_status mebi__make_directories(const char *path, mebi_error *err) {
     return status;
 }
 
-static mebi_status write_all(int fd, const char *name, const unsigned char *data, size_t bytes,
-                             mebi_error *err) {
-    for (size_t done = 0; done < bytes;) {
-        ssize_t n = write(fd, data + done, bytes - done);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return mebi__fail(err, MEBI_IO, "Writing %s failed: %s.", name, strerror(errno));
-        done += (size_t)n;
-    }
-    if (fsync(fd) != 0)
-        return mebi__fail(err, MEBI_IO, "Syncing %s failed: %s.", name, strerror(errno));
-    return MEBI_OK;
-}
-
-static void sync_directory_of(const char *path) {
-    const char *slash = strrchr(path, '/');
-    char *directory = slash ? mebi__copy_string(path, (size_t)(slash - path) + 1)
-                            : mebi__copy_string(".", 1);
-    int fd = directory ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (fd >= 0) {
-        (void)!fsync(fd); /* best effort: some file systems refuse it */
-        close(fd);
-    }
-    mebi__free(directory);
-}
-
 mebi_status mebi__write_file(const char *path, const void *data, size_t bytes, int *exists,
                              mebi_error *err) {
+    mebi__writer writer;
     if (exists) *exists = 0;
-    size_t length = strlen(path);
-    char *temporary = mebi__alloc(MEBI__TAG_GENERAL, length + 40);
-    if (!temporary) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for a path.");
-    snprintf(temporary, length + 40, "%s.%08" PRIx64 ".part", path,
-             mebi__random_bits() & 0xffffffffu);
-    mebi_status status = MEBI_OK;
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0)
-        status = mebi__fail(err, MEBI_IO, "%s can't be written: %s.", path, strerror(errno));
-    else {
-        status = write_all(fd, path, data, bytes, err);
-        close(fd);
-        /* link, not rename: it refuses to replace what is already there. */
-        if (status == MEBI_OK && link(temporary, path) != 0) {
-            int cause = errno;
-            if (cause == EEXIST && exists) *exists = 1;
-            /* A file system without hard links (FAT, some network drives). */
-            if (cause != EEXIST && access(path, F_OK) != 0 && rename(temporary, path) == 0)
-                cause = 0;
-            if (cause)
-                status = mebi__fail(err, MEBI_IO, "%s can't be given its name: %s.", path,
-                                    strerror(cause));
-        }
-        unlink(temporary);
-        if (status == MEBI_OK) sync_directory_of(path);
-    }
-    mebi__free(temporary);
+    MEBI_TRY(mebi__writer_open(path, &writer, err));
+    mebi_status status = mebi__writer_append(&writer, data, bytes, err);
+    if (status == MEBI_OK) return mebi__writer_finish(&writer, exists, err);
+    mebi__writer_abandon(&writer);
     return status;
 }
 
