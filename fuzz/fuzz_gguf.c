@@ -1,7 +1,8 @@
-/* Any bytes as a GGUF file: parsed, every value and tensor touched, its tokenizer read, and opened as each
- * part of a model.
+/* Any bytes as a GGUF file: parsed, every value and tensor touched, its tokenizer read, and opened
+ * as each part of a model.
  *
- * Byte 0: bits 0-1 the part. The rest is the file; what a tensor claims beyond its end is refused. */
+ * Byte 0: bits 0-1 the part. The rest is the file; what a tensor claims beyond its end is refused.
+ */
 #include "base/memory.h"
 #include "text/tokenizer.h"
 #include "weights/config_read.h"
@@ -30,7 +31,8 @@ static unsigned touch(const mebi__gguf_value *v) {
         mebi__gguf_next_string(&at, &text, &bytes);
         for (size_t k = 0; k < bytes; k++) sum += (unsigned char)text[k];
     }
-    int plain = v->type != MEBI__GGUF_STRING && v->type != MEBI__GGUF_F32 && v->type != MEBI__GGUF_F64;
+    int plain =
+        v->type != MEBI__GGUF_STRING && v->type != MEBI__GGUF_F32 && v->type != MEBI__GGUF_F64;
     for (size_t i = 0; i < v->count && plain; i++)
         sum += (unsigned)mebi__gguf_next_integer(v->type, &at);
     sum += (unsigned)mebi__gguf_integer(v, &whole) + (unsigned)mebi__gguf_number(v, &real);
@@ -50,8 +52,8 @@ static void read_tokenizer(const mebi__stored_file *file) {
         require(err.text[0] != 0);
         return;
     }
-    mebi__token_lists lists = {"fuzz", tokens.token, tokens.merge, kind_of, &tokens, tokens.tokens,
-                               tokens.merges};
+    mebi__token_lists lists = {"fuzz",  tokens.token,  tokens.merge, kind_of,
+                               &tokens, tokens.tokens, tokens.merges};
     if (mebi__tokenizer_from_lists(&lists, &tokenizer, &err) == MEBI_OK) {
         int32_t ids[64];
         int count;

@@ -15,7 +15,8 @@
 
 /* ---- values ---- */
 
-static const mebi__stored *stored(const mebi__safetensors *file, const char *kind, mebi__dtype type) {
+static const mebi__stored *stored(const mebi__safetensors *file, const char *kind,
+                                  mebi__dtype type) {
     path_text name = path_of("%s.%s", kind, mebi__dtype_name(type));
     for (int i = 0; i < file->count; i++)
         if (strcmp(file->tensor[i].name, name.text) == 0) return &file->tensor[i];
@@ -24,7 +25,8 @@ static const mebi__stored *stored(const mebi__safetensors *file, const char *kin
 }
 
 /* The same bits; every NaN equals every other. */
-static void assert_same_bits(const float *got, const float *expected, size_t count, const char *what) {
+static void assert_same_bits(const float *got, const float *expected, size_t count,
+                             const char *what) {
     for (size_t i = 0; i < count; i++) {
         uint32_t a, b;
         memcpy(&a, got + i, sizeof a);
@@ -73,9 +75,9 @@ static void decodes_every_type(void **state) {
 /* Random blocks with ordinary scales. */
 static void fill_blocks(mebi__dtype type, unsigned char *p, size_t bytes, size_t block) {
     static const int halves[MEBI__DTYPE_COUNT][2] = {
-        [MEBI__Q4_0] = {0, 0},   [MEBI__Q4_1] = {0, 2},     [MEBI__Q5_0] = {0, 0},
-        [MEBI__Q5_1] = {0, 2},   [MEBI__Q8_0] = {0, 0},     [MEBI__Q2_K] = {80, 82},
-        [MEBI__Q3_K] = {108, 108}, [MEBI__Q4_K] = {0, 2},   [MEBI__Q5_K] = {0, 2},
+        [MEBI__Q4_0] = {0, 0},     [MEBI__Q4_1] = {0, 2}, [MEBI__Q5_0] = {0, 0},
+        [MEBI__Q5_1] = {0, 2},     [MEBI__Q8_0] = {0, 0}, [MEBI__Q2_K] = {80, 82},
+        [MEBI__Q3_K] = {108, 108}, [MEBI__Q4_K] = {0, 2}, [MEBI__Q5_K] = {0, 2},
         [MEBI__Q6_K] = {208, 208}};
     for (size_t i = 0; i < bytes; i++) p[i] = (unsigned char)(rand() >> 7);
     for (size_t i = 0; i < bytes; i += block)
@@ -266,7 +268,14 @@ static void write_maker(const maker *m, const char *path) {
     write_bytes(path, m->data, m->bytes);
 }
 
-enum { F32_TYPE = 0, Q8_0_TYPE = 8, Q4_K_TYPE = 12, IQ4_XS_TYPE = 23, STRING_TYPE = 8, ARRAY_TYPE = 9 };
+enum {
+    F32_TYPE = 0,
+    Q8_0_TYPE = 8,
+    Q4_K_TYPE = 12,
+    IQ4_XS_TYPE = 23,
+    STRING_TYPE = 8,
+    ARRAY_TYPE = 9
+};
 
 static void reads_tensors_and_values(void **state) {
     (void)state;
@@ -311,7 +320,8 @@ static void reads_tensors_and_values(void **state) {
         int64_t number;
         double real;
         assert_true(mebi__gguf_integer(mebi__gguf_find(&file, "minus"), &number) && number == -2);
-        assert_true(mebi__gguf_integer(mebi__gguf_find(&file, "huge"), &number) && number == INT64_MAX);
+        assert_true(mebi__gguf_integer(mebi__gguf_find(&file, "huge"), &number) &&
+                    number == INT64_MAX);
         assert_true(mebi__gguf_number(mebi__gguf_find(&file, "real"), &real) && real == 1.5);
         assert_false(mebi__gguf_integer(mebi__gguf_find(&file, "real"), &number));
         assert_null(mebi__gguf_find(&file, "word"));
@@ -343,10 +353,11 @@ static void put_one(maker *m, int type, int rank, uint64_t a, uint64_t b, uint64
 
 /* Broken file i into *m; returns what its refusal says, NULL after the last. */
 static const char *make_broken(maker *m, int i, mebi_status *status) {
-    static const char long_name[] = "0123456789012345678901234567890123456789012345678901234567890123456789"
-                                    "0123456789012345678901234567890123456789012345678901234567890123456789"
-                                    "0123456789012345678901234567890123456789012345678901234567890123456789"
-                                    "0123456789012345678901234567890123456789012345678901234567890123456789";
+    static const char long_name[] =
+        "0123456789012345678901234567890123456789012345678901234567890123456789"
+        "0123456789012345678901234567890123456789012345678901234567890123456789"
+        "0123456789012345678901234567890123456789012345678901234567890123456789"
+        "0123456789012345678901234567890123456789012345678901234567890123456789";
     *status = MEBI_BAD_FILE;
     switch (i) {
     case 0: put_head(m, 3, 1, 0), m->data[0] = 'g'; return "doesn't begin with \"GGUF\"";
@@ -355,7 +366,9 @@ static const char *make_broken(maker *m, int i, mebi_status *status) {
     case 3: put_head(m, 3u << 24, 1, 0), *status = MEBI_UNSUPPORTED; return "big-endian";
     case 4: put_head(m, 3, 0, 0); return "holds no tensors";
     case 5: put_head(m, 3, UINT64_MAX, 0); return "claims 18446744073709551615 tensors";
-    case 6: put_head(m, 3, 1, UINT64_MAX), put_data(m, 1, 40); return "claims 18446744073709551615 values";
+    case 6:
+        put_head(m, 3, 1, UINT64_MAX), put_data(m, 1, 40);
+        return "claims 18446744073709551615 values";
     case 7: put_head(m, 3, 2, 0), put_data(m, 1, 30); return "claims 2 tensors";
     case 8: put_array(m, 4, UINT64_MAX); return "an array of the metadata";
     case 9: put_array(m, 4, 5), put_data(m, 1, 19); return "a value of the metadata";
@@ -455,7 +468,8 @@ static void survives_lost_allocations(void **state) {
         mebi__gguf_tokens tokens = {0};
         mebi_error err = {0};
         mebi__memory_fail_nth(nth);
-        mebi_status got = mebi__tensors_open(GGUF "/mixed-encoder.gguf", MEBI__PART_ENCODER, &set, &err);
+        mebi_status got =
+            mebi__tensors_open(GGUF "/mixed-encoder.gguf", MEBI__PART_ENCODER, &set, &err);
         if (got == MEBI_OK) {
             mebi__stored_file file;
             got = mebi__stored_open(GGUF "/mixed-encoder.gguf", &file, &err);
@@ -491,7 +505,8 @@ static void tokenizes_like_its_folder(void **state) {
     assert_int_equal(m.dit_config.heads, 6);
     assert_mebi_ok(mebi__open_tokenizer(&m, &t, &err), &err);
     assert_int_equal(mebi__tokenizer_vocab(t), 512); /* unused ids don't count */
-    json_t *cases = json_load_file(MEBI_FIXTURES "/tokenizer/small-strings.json", JSON_ALLOW_NUL, NULL);
+    json_t *cases =
+        json_load_file(MEBI_FIXTURES "/tokenizer/small-strings.json", JSON_ALLOW_NUL, NULL);
     assert_true(json_array_size(cases) > 100);
     for (size_t i = 0; i < json_array_size(cases); i++) {
         const json_t *text = json_object_get(json_array_get(cases, i), "text"),
@@ -499,8 +514,9 @@ static void tokenizes_like_its_folder(void **state) {
         static int32_t got[1 << 14];
         int count;
         if (json_object_get(json_array_get(cases, i), "unicode")) continue; /* test_text's affair */
-        assert_mebi_ok(mebi__tokenizer_encode(t, json_string_value(text), json_string_length(text), got,
-                                              COUNT(got), &count, &err), &err);
+        assert_mebi_ok(mebi__tokenizer_encode(t, json_string_value(text), json_string_length(text),
+                                              got, COUNT(got), &count, &err),
+                       &err);
         assert_int_equal(count, json_array_size(ids));
         for (int k = 0; k < count; k++)
             assert_int_equal(got[k], json_integer_value(json_array_get(ids, (size_t)k)));
@@ -523,7 +539,9 @@ static void refuse_changed(const char *from, const char *to, const char *word) {
                                      .text_encoder = path.text,
                                      .vae = GGUF "/mixed-ae.safetensors"};
     mebi_engine_params params = {.diffusion_model = paths.diffusion_model,
-                                 .text_encoder = path.text, .vae = paths.vae, .threads = 1};
+                                 .text_encoder = path.text,
+                                 .vae = paths.vae,
+                                 .threads = 1};
     mebi_engine *engine;
     mebi_error err = {0};
     if (mebi_engine_open(&params, NULL, &engine, &err) == MEBI_OK) fail_msg("%s was taken", to);
@@ -538,8 +556,97 @@ static void refuses_another_model(void **state) {
     refuse_changed("qwen3", "llama", "\"general.architecture\" is \"llama\"; only \"qwen3\"");
     refuse_changed("gpt2", "gpt3", "\"tokenizer.ggml.model\" is \"gpt3\"; only \"gpt2\"");
     refuse_changed("qwen2", "llam3", "\"tokenizer.ggml.pre\" is \"llam3\"; only \"qwen2\"");
-    refuse_changed("tokenizer.ggml.merges", "tokenizer.ggml.mergez", "\"tokenizer.ggml.merges\" list");
+    refuse_changed("tokenizer.ggml.merges", "tokenizer.ggml.mergez",
+                   "\"tokenizer.ggml.merges\" list");
     refuse_changed("<|im_start|>", "<|im_begin|>", "no added token <|im_start|>");
+}
+
+/* ---- scales of 8-bit floats ---- */
+
+/* A weight [2, 2] of e4m3 ones, and a scale of this name, shape and values. */
+static void write_scaled(const char *path, const char *name, const char *shape, const float *values,
+                         int count) {
+    char header[1024];
+    unsigned char data[64] = {0x38, 0x38, 0x38, 0x38};
+    snprintf(header, sizeof header,
+             "{\"a.weight\":{\"dtype\":\"F8_E4M3\",\"shape\":[2,2],\"data_offsets\":[0,4]},"
+             "\"%s\":{\"dtype\":\"F32\",\"shape\":%s,\"data_offsets\":[4,%d]},"
+             "\"a.scale_input\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[%d,%d]}}",
+             name, shape, 4 + 4 * count, 4 + 4 * count, 8 + 4 * count);
+    memcpy(data + 4, values, sizeof *values * (size_t)count);
+    write_safetensors(path, header, data, 8 + 4 * (size_t)count);
+}
+
+static void finds_scales(void **state) {
+    (void)state;
+    static const float values[] = {0.5f, 3};
+    static const struct {
+        const char *name, *shape;
+        int count, found;
+    } cases[] = {
+        {"a.scale_weight", "[]", 1, 1},        {"a.weight_scale", "[1]", 1, 1},
+        {"a.weight_scale_inv", "[1,1]", 1, 1}, {"a.weight_scale", "[2]", 2, 2},
+        {"a.scale_weight", "[2,1]", 2, 2},     {"a.weight_other", "[2]", 2, 0},
+        {"model.a.weight_scale", "[2]", 2, 0}, /* of a tensor that isn't there */
+    };
+    path_text folder = make_folder(), path = path_of("%s/s.safetensors", folder.text);
+    for (int i = 0; i < COUNT(cases); i++) {
+        write_scaled(path.text, cases[i].name, cases[i].shape, values, cases[i].count);
+        mebi__tensors *set = open_good(path.text, MEBI__PART_DIT);
+        const mebi__tensor *t = mebi__tensors_find(set, "a.weight");
+        float got[4];
+        char text[64];
+        assert_int_equal(t->scales, cases[i].found);
+        assert_int_equal(mebi__tensor_rows(t, 0, 3, got), 0);
+        assert_int_equal(mebi__tensor_rows(t, 0, 2, got), 1);
+        assert_true(got[0] == (cases[i].found ? 0.5f : 1));
+        assert_true(got[3] == (cases[i].found == 0 ? 1 : cases[i].found == 1 ? 0.5f : 3));
+        assert_int_equal(mebi__tensor_rows(t, 1, 1, got), 1);
+        assert_true(got[0] == (cases[i].found == 0 ? 1 : cases[i].found == 1 ? 0.5f : 3));
+        /* Used scales, and notes for other programs, are not reported as left over. */
+        assert_int_equal(mebi__tensors_unexpected(set, text, sizeof text), cases[i].found ? 1 : 2);
+        mebi__tensors_close(&set);
+    }
+    remove_path(folder.text);
+}
+
+static void refuses_scales_that_do_not_fit(void **state) {
+    (void)state;
+    static const float nan[] = {NAN, 1}, good[] = {1, 2, 3, 4};
+    path_text folder = make_folder(), path = path_of("%s/s.safetensors", folder.text);
+    write_scaled(path.text, "a.weight_scale", "[2]", nan, 2);
+    refuse_file(path.text, MEBI__PART_DIT, MEBI_UNSUPPORTED, "s.safetensors", "that is not finite");
+    write_scaled(path.text, "a.weight_scale_inv", "[2,2]", good, 4);
+    refuse_file(path.text, MEBI__PART_DIT, MEBI_UNSUPPORTED, "s.safetensors",
+                "a.weight_scale_inv (F32, shape [2, 2]) is not one that fits");
+    write_scaled(path.text, "a.weight_scale", "[3]", good, 3);
+    refuse_file(path.text, MEBI__PART_DIT, MEBI_UNSUPPORTED, "s.safetensors",
+                "is not one that fits");
+    remove_path(folder.text);
+}
+
+/* NaN and infinity are found in every type, and told by element. */
+static void finds_values_that_are_not_finite(void **state) {
+    (void)state;
+    path_text folder = make_folder(), path = path_of("%s/n.gguf", folder.text);
+    mebi_error err = {0};
+    maker m;
+    put_one(&m, Q8_0_TYPE, 2, 32, 1, 0);
+    m.data[m.bytes - 64 + 1] = 0x7c; /* the scale: 0x7c01, a NaN */
+    write_maker(&m, path.text);
+    mebi__tensors *set = open_good(path.text, MEBI__PART_DIT);
+    assert_refused(mebi__tensors_check_finite(set, &err), MEBI_BAD_FILE, &err, "n.gguf",
+                   "(NaN, element 0 of 32)");
+    mebi__tensors_close(&set);
+    write_safetensors(path_of("%s/n.safetensors", folder.text).text,
+                      "{\"w\":{\"dtype\":\"F8_E5M2\",\"shape\":[4],\"data_offsets\":[0,4]}}",
+                      "\x01\x7b\xfc\x02", 4);
+    set = open_good(path_of("%s/n.safetensors", folder.text).text, MEBI__PART_DIT);
+    err = (mebi_error){0};
+    assert_refused(mebi__tensors_check_finite(set, &err), MEBI_BAD_FILE, &err, "n.safetensors",
+                   "(infinity, element 2 of 4)");
+    mebi__tensors_close(&set);
+    remove_path(folder.text);
 }
 
 static void describes_files(void **state) {
@@ -571,6 +678,9 @@ int main(void) {
         cmocka_unit_test(survives_lost_allocations),
         cmocka_unit_test(tokenizes_like_its_folder),
         cmocka_unit_test(refuses_another_model),
+        cmocka_unit_test(finds_scales),
+        cmocka_unit_test(refuses_scales_that_do_not_fit),
+        cmocka_unit_test(finds_values_that_are_not_finite),
         cmocka_unit_test(describes_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

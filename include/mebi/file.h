@@ -19,7 +19,7 @@ typedef struct mebi_file_type {
 } mebi_file_type;
 
 typedef struct mebi_file_info {
-    const char *format;  /* "GGUF" or "safetensors" */
+    const char *format;    /* "GGUF" or "safetensors" */
     char architecture[64]; /* as a GGUF names it; else "" */
     int tensors;
     uint64_t elements; /* of all tensors */
@@ -28,7 +28,8 @@ typedef struct mebi_file_info {
     mebi_file_type type[MEBI_FILE_TYPES];
 } mebi_file_info;
 
-/* Reads a safetensors or GGUF file's header. A broken or foreign file is refused with a sentence. */
+/* Reads a safetensors or GGUF file's header. A broken or foreign file is refused with a sentence.
+ */
 MEBI_API MEBI_MUST_USE mebi_status mebi_file_describe(const char *path, mebi_file_info *info,
                                                       mebi_error *err);
 

@@ -1,5 +1,5 @@
-/* Where weights and text meet: the tokenizer that a GGUF holds. Must never let a token be both a word and
- * an added one. */
+/* Where weights and text meet: the tokenizer that a GGUF holds. Must never let a token be both a
+ * word and an added one. */
 #include "engine/tokens.h"
 
 static mebi__token_kind kind_of(const void *context, size_t token) {

@@ -6,7 +6,7 @@
 #include "weights/config.h"
 
 /* From the model's tokenizer files, or from the lists that its text encoder's GGUF holds. */
-MEBI_MUST_USE mebi_status mebi__open_tokenizer(const mebi__model_files *files, mebi__tokenizer **out,
-                                               mebi_error *err);
+MEBI_MUST_USE mebi_status mebi__open_tokenizer(const mebi__model_files *files,
+                                               mebi__tokenizer **out, mebi_error *err);
 
 #endif

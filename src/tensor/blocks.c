@@ -1,8 +1,8 @@
 /* Blocks of 32 and 256 elements to f32. Every value is formed by the same roundings as in the
  * format's own tools: no product may be fused with a sum, no factor moved.
  *
- * Bits of neighbouring elements lie 16 or 32 bytes apart, never side by side, so the inner loops run
- * over bytes with one shift each, which compilers put into vector registers. */
+ * Bits of neighbouring elements lie 16 or 32 bytes apart, never side by side, so the inner loops
+ * run over bytes with one shift each, which compilers put into vector registers. */
 #include "tensor/blocks.h"
 
 enum { SMALL = 32 };
@@ -111,8 +111,8 @@ static void q3_k(const unsigned char *p, size_t blocks, float *out) {
 }
 
 /* Eight 6-bit scales and minima of Q4_K and Q5_K in 12 bytes: the first four are the low 6 bits of
- * bytes 0 to 3 and 4 to 7; the last four have their low halves in bytes 8 to 11, and their upper two
- * bits above those of the first four. */
+ * bytes 0 to 3 and 4 to 7; the last four have their low halves in bytes 8 to 11, and their upper
+ * two bits above those of the first four. */
 static void scale_of_32(const unsigned char *p, int s, int *scale, int *minimum) {
     if (s < 4) {
         *scale = p[s] & 63;
@@ -153,8 +153,8 @@ static void q5_k(const unsigned char *p, size_t blocks, float *out) {
     }
 }
 
-/* 128 bytes of low 4 bits, 64 of upper 2; 16 i8 scales; f16 d. Of each 128 elements, the first 64 are
- * in low halves. */
+/* 128 bytes of low 4 bits, 64 of upper 2; 16 i8 scales; f16 d. Of each 128 elements, the first 64
+ * are in low halves. */
 static void q6_k(const unsigned char *p, size_t blocks, float *out) {
     for (; blocks > 0; blocks--, p += 210) {
         float d = half_at(p + 208);
@@ -164,7 +164,8 @@ static void q6_k(const unsigned char *p, size_t blocks, float *out) {
             float scale = d * (float)(signed char)p[192 + s];
             int low_shift = s % 8 / 4 * 4, shift = s % 8 / 2 * 2;
             for (int l = 0; l < 16; l++)
-                out[l] = scale * (float)(((low[l] >> low_shift & 15) | (high[l] >> shift & 3) << 4) - 32);
+                out[l] = scale *
+                         (float)(((low[l] >> low_shift & 15) | (high[l] >> shift & 3) << 4) - 32);
         }
     }
 }

@@ -5,9 +5,9 @@
 
 #include "tensor/dtype.h"
 
-/* blocks whole blocks from source (any alignment) to out[blocks * elements of a block]. Products and
- * differences are rounded one by one in f32, as the format's own tools do. NULL for types that are
- * not stored in blocks. */
+/* blocks whole blocks from source (any alignment) to out[blocks * elements of a block]. Products
+ * and differences are rounded one by one in f32, as the format's own tools do. NULL for types that
+ * are not stored in blocks. */
 typedef void (*mebi__decode)(const unsigned char *source, size_t blocks, float *out);
 mebi__decode mebi__block_decoder(mebi__dtype type);
 

@@ -1,5 +1,5 @@
-/* A tokenizer that lies in memory as lists, such as a GGUF's. Must never take a text that is not what the
- * files of other forms could hold: UTF-8 without zeros, each word once. */
+/* A tokenizer that lies in memory as lists, such as a GGUF's. Must never take a text that is not
+ * what the files of other forms could hold: UTF-8 without zeros, each word once. */
 #include "text/load.h"
 #include "text/quote.h"
 
@@ -13,8 +13,8 @@ typedef struct parts {
 static mebi_status refuse(const mebi__token_lists *lists, const char *what, size_t index,
                           mebi__span span, mebi_error *err) {
     return mebi__fail(err, MEBI_BAD_FILE,
-                      "%s: the %s %zu (\"%s\") is empty, not UTF-8, or there twice.", lists->name, what,
-                      index, mebi__quote(span.text, span.bytes).text);
+                      "%s: the %s %zu (\"%s\") is empty, not UTF-8, or there twice.", lists->name,
+                      what, index, mebi__quote(span.text, span.bytes).text);
 }
 
 static mebi_status no_memory(const mebi__token_lists *lists, mebi_error *err) {
@@ -45,8 +45,9 @@ static mebi_status convert(const mebi__token_lists *lists, parts *to, mebi_error
     *to = (parts){json_object(), json_object(), json_array()};
     if (!to->vocab || !to->added || !to->merges) return no_memory(lists, err);
     if (lists->tokens > MEBI__ID_LIMIT || lists->merges > MEBI__ID_LIMIT)
-        return mebi__fail(err, MEBI_BAD_FILE, "%s has %zu tokens and %zu merges; at most %d are taken.",
-                          lists->name, lists->tokens, lists->merges, MEBI__ID_LIMIT);
+        return mebi__fail(err, MEBI_BAD_FILE,
+                          "%s has %zu tokens and %zu merges; at most %d are taken.", lists->name,
+                          lists->tokens, lists->merges, MEBI__ID_LIMIT);
     for (size_t i = 0; i < lists->tokens; i++) MEBI_TRY(add_token(lists, i, to, err));
     for (size_t i = 0; i < lists->merges; i++) {
         mebi__span span = lists->merge[i];
@@ -64,8 +65,8 @@ mebi_status mebi__load_token_lists(mebi__tokenizer *to, const mebi__token_lists 
     to->nfc = 1;
     mebi_status status = mebi__load_begin(&l, to, lists->name, err);
     if (status == MEBI_OK)
-        status = mebi__pattern_compile(lists->name, mebi__qwen2_pattern, strlen(mebi__qwen2_pattern),
-                                       &to->pattern, err);
+        status = mebi__pattern_compile(lists->name, mebi__qwen2_pattern,
+                                       strlen(mebi__qwen2_pattern), &to->pattern, err);
     if (status == MEBI_OK) status = convert(lists, &from, err);
     if (status == MEBI_OK) status = mebi__load_vocab(&l, from.vocab, err);
     if (status == MEBI_OK) status = mebi__load_merges(&l, from.merges, (mebi__text_file){0}, err);

@@ -1,5 +1,5 @@
-/* What a GGUF's metadata says about the text encoder. Must never let a number of it stand against the
- * tensors: what both tell has to agree. */
+/* What a GGUF's metadata says about the text encoder. Must never let a number of it stand against
+ * the tensors: what both tell has to agree. */
 #include "weights/config_read.h"
 #include "weights/gguf.h"
 #include "weights/json.h"
@@ -41,10 +41,11 @@ static double real(reader *r, const char *key, double min, double max, double ot
     double number = 0;
     if (!value) return otherwise;
     if (mebi__gguf_number(value, &number) && number > min && number <= max) return number;
-    r->status = mebi__fail(r->err, MEBI_BAD_FILE,
-                           "%s: the metadata's \"%s\" is %g, or no number; one above %g, at most %g, "
-                           "is expected.",
-                           r->path, r->key, number, min, max);
+    r->status =
+        mebi__fail(r->err, MEBI_BAD_FILE,
+                   "%s: the metadata's \"%s\" is %g, or no number; one above %g, at most %g, "
+                   "is expected.",
+                   r->path, r->key, number, min, max);
     return otherwise;
 }
 
@@ -52,10 +53,11 @@ static double real(reader *r, const char *key, double min, double max, double ot
 static void agree(reader *r, const char *key, int tensors) {
     int said = whole(r, key, INT32_MAX, tensors);
     if (r->status == MEBI_OK && said != tensors)
-        r->status = mebi__fail(r->err, MEBI_BAD_FILE,
-                               "%s: the metadata's \"%s\" is %d, but its tensors say %d: the file is "
-                               "broken.",
-                               r->path, r->key, said, tensors);
+        r->status =
+            mebi__fail(r->err, MEBI_BAD_FILE,
+                       "%s: the metadata's \"%s\" is %d, but its tensors say %d: the file is "
+                       "broken.",
+                       r->path, r->key, said, tensors);
 }
 
 /* A value that must be this text if it is there. */
@@ -89,7 +91,8 @@ mebi_status mebi__qwen3_config_metadata(const char *path, const mebi__tensors *t
     agree(&r, "attention.value_length", c->head_dim);
     /* The last layer is not needed, and a file may come without it. */
     int layers = whole(&r, "block_count", MEBI__LIMIT_LAYERS, c->layers);
-    if (r.status == MEBI_OK && layers != c->layers && layers != c->layers + 1) agree(&r, "block_count", c->layers);
+    if (r.status == MEBI_OK && layers != c->layers && layers != c->layers + 1)
+        agree(&r, "block_count", c->layers);
     c->layers = layers;
     c->rope_theta = real(&r, "rope.freq_base", 1, 1e12, c->rope_theta);
     c->norm_eps = (float)real(&r, "attention.layer_norm_rms_epsilon", 0, 1, (double)c->norm_eps);

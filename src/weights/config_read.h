@@ -35,9 +35,10 @@ MEBI_MUST_USE mebi_status mebi__qwen3_config_guess(const char *path, const mebi_
                                                    mebi__qwen3_config *out, mebi_error *err);
 MEBI_MUST_USE mebi_status mebi__vae_config_guess(const char *path, const mebi__tensors *tensors,
                                                  mebi__vae_config *out, mebi_error *err);
-/* After the guess from shapes: what a GGUF's metadata adds to it (depth, rope, eps), and that the two
- * agree. Nothing for other files. */
-MEBI_MUST_USE mebi_status mebi__qwen3_config_metadata(const char *path, const mebi__tensors *tensors,
+/* After the guess from shapes: what a GGUF's metadata adds to it (depth, rope, eps), and that the
+ * two agree. Nothing for other files. */
+MEBI_MUST_USE mebi_status mebi__qwen3_config_metadata(const char *path,
+                                                      const mebi__tensors *tensors,
                                                       mebi__qwen3_config *config, mebi_error *err);
 /* The widths that no config.json tells; defaults where the tensors are missing. */
 MEBI_MUST_USE mebi_status mebi__dit_config_widths(const char *path, const mebi__tensors *tensors,

@@ -1,5 +1,5 @@
-/* Reads a GGUF's header. Must never trust a number of it: every count and length is compared with the
- * bytes that are left before anything is read or allocated by it. */
+/* Reads a GGUF's header. Must never trust a number of it: every count and length is compared with
+ * the bytes that are left before anything is read or allocated by it. */
 #include "weights/gguf.h"
 #include "base/memory.h"
 #include "weights/json.h"
@@ -109,7 +109,8 @@ static mebi__shown show(const char *text, size_t bytes) {
 
 static void broken(reader *r, const mebi__gguf_value *v, const char *what, uint64_t value) {
     if (r->status == MEBI_OK)
-        r->status = mebi__fail(r->err, MEBI_BAD_FILE, "%s: the metadata's value \"%s\" %s (%" PRIu64
+        r->status = mebi__fail(r->err, MEBI_BAD_FILE,
+                               "%s: the metadata's value \"%s\" %s (%" PRIu64
                                "): the file is broken or not a model's.",
                                r->path, show(v->key, v->key_bytes).text, what, value);
 }
@@ -136,7 +137,8 @@ static void read_value(reader *r, mebi__gguf_value *v) {
         v->is_array = 1;
         type = number(r, "an array's type", 4);
         uint64_t count = number(r, "an array's length", 8);
-        if (type == MEBI__GGUF_ARRAY) broken(r, v, "is an array of arrays, which is not read", type);
+        if (type == MEBI__GGUF_ARRAY)
+            broken(r, v, "is an array of arrays, which is not read", type);
         if (count > left(r)) truncated(r, "an array of the metadata", count);
         v->count = (size_t)count;
     }
@@ -227,9 +229,9 @@ static void read_shape(reader *r, mebi__stored *t) {
     for (uint64_t i = 0; i < rank && r->status == MEBI_OK; i++) {
         dim[i] = number(r, "a tensor's dimension", 8);
         if (dim[i] > INT64_MAX)
-            r->status = mebi__fail(r->err, MEBI_BAD_FILE,
-                                   "%s: tensor %s: dimension %" PRIu64 " overflows.", r->path,
-                                   mebi__show(t->name).text, i);
+            r->status =
+                mebi__fail(r->err, MEBI_BAD_FILE, "%s: tensor %s: dimension %" PRIu64 " overflows.",
+                           r->path, mebi__show(t->name).text, i);
         if (dim[i] == 0) t->unsupported = "it has no elements";
     }
     if (r->status != MEBI_OK) return;
@@ -287,12 +289,12 @@ static mebi_status place_tensor(const reader *r, mebi__stored *t, uint64_t offse
                           "multiple of the alignment %" PRIu64 ".",
                           r->path, name.text, offset, alignment);
     if (!t->unsupported && !mebi__shape_bytes(&t->shape, t->dtype, &bytes))
-        return mebi__fail(err, MEBI_BAD_FILE,
-                          "%s: tensor %s of type %s can't have the shape %s: its rows are not whole "
-                          "blocks of %d, or its size overflows.",
-                          r->path, name.text, t->type_name,
-                          mebi__shape_text(&t->shape, shape, sizeof shape),
-                          (int)mebi__dtype_block(t->dtype));
+        return mebi__fail(
+            err, MEBI_BAD_FILE,
+            "%s: tensor %s of type %s can't have the shape %s: its rows are not whole "
+            "blocks of %d, or its size overflows.",
+            r->path, name.text, t->type_name, mebi__shape_text(&t->shape, shape, sizeof shape),
+            (int)mebi__dtype_block(t->dtype));
     if (offset > left(r) || bytes > left(r) - offset)
         return mebi__fail(err, MEBI_BAD_FILE,
                           "%s is truncated: tensor %s needs %zu bytes from byte %" PRIu64
@@ -321,9 +323,9 @@ static void read_head(reader *r, uint64_t *tensors, uint64_t *values) {
                                r->path);
     uint64_t version = number(r, "the version", 4);
     if (r->status == MEBI_OK && (version == 2u << 24 || version == 3u << 24))
-        r->status = mebi__fail(r->err, MEBI_UNSUPPORTED,
-                               "%s is a GGUF file for big-endian machines, which is not read.",
-                               r->path);
+        r->status =
+            mebi__fail(r->err, MEBI_UNSUPPORTED,
+                       "%s is a GGUF file for big-endian machines, which is not read.", r->path);
     if (r->status == MEBI_OK && (version < 2 || version > 3))
         r->status = mebi__fail(r->err, MEBI_UNSUPPORTED,
                                "%s is a GGUF file of version %" PRIu64 "; 2 and 3 are read.",
@@ -360,9 +362,9 @@ static void take_tables(reader *r, mebi__stored_file *file, uint64_t tensors, ui
     file->names = mebi__alloc_array(MEBI__TAG_GENERAL, tensors, MEBI__NAME_BYTES);
     *offsets = mebi__alloc_array(MEBI__TAG_GENERAL, tensors, sizeof **offsets);
     if (!file->value || !file->tensor || !file->names || !*offsets)
-        r->status = mebi__fail(r->err, MEBI_NO_MEMORY, "No memory for the %" PRIu64
-                               " tensor names of %s.",
-                               tensors, r->path);
+        r->status =
+            mebi__fail(r->err, MEBI_NO_MEMORY, "No memory for the %" PRIu64 " tensor names of %s.",
+                       tensors, r->path);
 }
 
 static void parse(reader *r, mebi__stored_file *file, uint64_t **offsets) {
@@ -374,8 +376,7 @@ static void parse(reader *r, mebi__stored_file *file, uint64_t **offsets) {
     sort_values(r, file);
     for (; r->status == MEBI_OK && file->count < (int)tensors; file->count++)
         read_tensor(r, &file->tensor[file->count],
-                    file->names + (size_t)file->count * MEBI__NAME_BYTES,
-                    &(*offsets)[file->count]);
+                    file->names + (size_t)file->count * MEBI__NAME_BYTES, &(*offsets)[file->count]);
     if (r->status != MEBI_OK) return;
     uint64_t alignment = read_settings(r, file), over = (uint64_t)(r->at - r->begin) % alignment;
     if (over) take(r, "the padding before the data", alignment - over);

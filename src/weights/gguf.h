@@ -58,8 +58,8 @@ int mebi__gguf_number(const mebi__gguf_value *value, double *out);
 /* The string as text[0 .. bytes), not terminated. */
 int mebi__gguf_string(const mebi__gguf_value *value, const char **text, size_t *bytes);
 
-/* Reads an array of strings or of integers from the front; start with at = value->data. To be called
- * at most value->count times. */
+/* Reads an array of strings or of integers from the front; start with at = value->data. To be
+ * called at most value->count times. */
 void mebi__gguf_next_string(const unsigned char **at, const char **text, size_t *bytes);
 int64_t mebi__gguf_next_integer(mebi__gguf_type type, const unsigned char **at);
 

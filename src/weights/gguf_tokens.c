@@ -1,5 +1,5 @@
-/* A GGUF's tokenizer as lists. Must never read a list by another's length; what the texts are is checked
- * where they become a tokenizer. */
+/* A GGUF's tokenizer as lists. Must never read a list by another's length; what the texts are is
+ * checked where they become a tokenizer. */
 #include "weights/gguf_tokens.h"
 #include "base/memory.h"
 #include "weights/json.h"
@@ -26,8 +26,8 @@ static mebi_status expect(const mebi__stored_file *file, const char *key, const 
     return mebi__fail(err, MEBI_UNSUPPORTED,
                       "%s: its tokenizer's \"%s\" is %s%s%s; only \"%s\" is supported. Give the "
                       "tokenizer that the text encoder was published with (--tokenizer).",
-                      file->path, key, found ? "\"" : "", found ? mebi__show(shown).text : "missing",
-                      found ? "\"" : "", text);
+                      file->path, key, found ? "\"" : "",
+                      found ? mebi__show(shown).text : "missing", found ? "\"" : "", text);
 }
 
 static mebi_status list_texts(const mebi__stored_file *file, const char *key, mebi__span **out,
@@ -35,12 +35,14 @@ static mebi_status list_texts(const mebi__stored_file *file, const char *key, me
     const mebi__gguf_value *value = mebi__gguf_find(file, key);
     if (!value || !value->is_array || value->type != MEBI__GGUF_STRING || value->count == 0 ||
         value->count > MOST)
-        return mebi__fail(err, MEBI_BAD_FILE,
-                          "%s: the metadata has no \"%s\" list of 1 to %d strings. Give the tokenizer "
-                          "that the text encoder was published with (--tokenizer).",
-                          file->path, key, MOST);
+        return mebi__fail(
+            err, MEBI_BAD_FILE,
+            "%s: the metadata has no \"%s\" list of 1 to %d strings. Give the tokenizer "
+            "that the text encoder was published with (--tokenizer).",
+            file->path, key, MOST);
     *out = mebi__alloc_array(MEBI__TAG_GENERAL, value->count, sizeof **out);
-    if (!*out) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the tokens of %s.", file->path);
+    if (!*out)
+        return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the tokens of %s.", file->path);
     const unsigned char *at = value->data;
     for (size_t i = 0; i < value->count; i++)
         mebi__gguf_next_string(&at, &(*out)[i].text, &(*out)[i].bytes);
@@ -55,10 +57,11 @@ static mebi_status list_kinds(const mebi__stored_file *file, mebi__gguf_tokens *
     int whole = value && value->type != MEBI__GGUF_STRING && value->type != MEBI__GGUF_F32 &&
                 value->type != MEBI__GGUF_F64;
     if (!whole || !value->is_array || value->count != out->tokens)
-        return mebi__fail(err, MEBI_BAD_FILE,
-                          "%s: the metadata has no \"%s\" list of as many whole numbers as there are "
-                          "tokens, %zu.",
-                          file->path, key, out->tokens);
+        return mebi__fail(
+            err, MEBI_BAD_FILE,
+            "%s: the metadata has no \"%s\" list of as many whole numbers as there are "
+            "tokens, %zu.",
+            file->path, key, out->tokens);
     out->kind = mebi__alloc(MEBI__TAG_GENERAL, out->tokens);
     if (!out->kind)
         return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the tokens of %s.", file->path);

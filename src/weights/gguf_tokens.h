@@ -24,8 +24,8 @@ typedef struct mebi__gguf_tokens {
 
 /* 1 if the metadata holds a tokenizer, of whatever kind. */
 int mebi__gguf_has_tokens(const mebi__stored_file *file);
-/* MEBI_UNSUPPORTED if it is not Qwen2's byte-level BPE, MEBI_BAD_FILE if its lists don't fit each other.
- * *out is empty after a failure. */
+/* MEBI_UNSUPPORTED if it is not Qwen2's byte-level BPE, MEBI_BAD_FILE if its lists don't fit each
+ * other. *out is empty after a failure. */
 MEBI_MUST_USE mebi_status mebi__gguf_tokens_read(const mebi__stored_file *file,
                                                  mebi__gguf_tokens *out, mebi_error *err);
 void mebi__gguf_tokens_release(mebi__gguf_tokens *tokens);

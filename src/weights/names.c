@@ -1,6 +1,6 @@
-/* Original single-file names, and llama.cpp's -> diffusers names. Must leave a diffusers name exactly as it is: the
- * same code reads both layouts without being told which one it has.
- * The facts are those of diffusers' single-file converters. */
+/* Original single-file names, and llama.cpp's -> diffusers names. Must leave a diffusers name
+ * exactly as it is: the same code reads both layouts without being told which one it has. The facts
+ * are those of diffusers' single-file converters. */
 #include "weights/names.h"
 
 #include <stdio.h>
@@ -103,23 +103,19 @@ static void translate_vae(char out[MEBI__LONG_NAME_BYTES], int up_blocks) {
         translate_attention(out, (size_t)(attention - out) + strlen("mid_block.attentions.0"));
 }
 
-/* llama.cpp's names of a Qwen3. Its rows of q and k lie as in the published model: llama.cpp reorders them
- * for LLaMA only, where it rotates neighbours. */
+/* llama.cpp's names of a Qwen3. Its rows of q and k lie as in the published model: llama.cpp
+ * reorders them for LLaMA only, where it rotates neighbours. */
 static int translate_llama(const char *name, char out[MEBI__LONG_NAME_BYTES]) {
     static const pair whole[] = {{"token_embd.weight", "model.embed_tokens.weight"},
                                  {"output_norm.weight", "model.norm.weight"},
                                  {"output.weight", "lm_head.weight"}};
-    static const pair inner[] = {{"attn_q.", "self_attn.q_proj."},
-                                 {"attn_k.", "self_attn.k_proj."},
-                                 {"attn_v.", "self_attn.v_proj."},
-                                 {"attn_output.", "self_attn.o_proj."},
-                                 {"attn_q_norm.", "self_attn.q_norm."},
-                                 {"attn_k_norm.", "self_attn.k_norm."},
-                                 {"ffn_gate.", "mlp.gate_proj."},
-                                 {"ffn_up.", "mlp.up_proj."},
-                                 {"ffn_down.", "mlp.down_proj."},
-                                 {"attn_norm.", "input_layernorm."},
-                                 {"ffn_norm.", "post_attention_layernorm."}};
+    static const pair inner[] = {
+        {"attn_q.", "self_attn.q_proj."},          {"attn_k.", "self_attn.k_proj."},
+        {"attn_v.", "self_attn.v_proj."},          {"attn_output.", "self_attn.o_proj."},
+        {"attn_q_norm.", "self_attn.q_norm."},     {"attn_k_norm.", "self_attn.k_norm."},
+        {"ffn_gate.", "mlp.gate_proj."},           {"ffn_up.", "mlp.up_proj."},
+        {"ffn_down.", "mlp.down_proj."},           {"attn_norm.", "input_layernorm."},
+        {"ffn_norm.", "post_attention_layernorm."}};
     int layer, at = 0;
     for (size_t i = 0; i < COUNT(whole); i++)
         if (strcmp(name, whole[i].from) == 0) {

@@ -1,8 +1,9 @@
 /* Scales of 8-bit floats: the tensors that a file keeps beside its weights, under the names that
- * publishers gave them. Must never leave a weight without a scale that the file has for it: such a model
- * runs, and paints white.
+ * publishers gave them. Must never leave a weight without a scale that the file has for it: such a
+ * model runs, and paints white.
  *
- * All of them are factors: stored value times scale is the weight, also where the name says "inv". */
+ * All of them are factors: stored value times scale is the weight, also where the name says "inv".
+ */
 #include "base/memory.h"
 #include "weights/json.h"
 #include "weights/names.h"
@@ -44,11 +45,12 @@ int mebi__names_is_quantization_note(const char *name) {
 static mebi_status refuse(const mebi__tensors *set, const mebi__entry *e, const char *what,
                           mebi_error *err) {
     char shape[96];
-    return mebi__fail(err, MEBI_UNSUPPORTED,
-                      "%s: the scale %s (%s, shape %s) %s; one finite value, or one for each row of "
-                      "what it scales, is read. Take the file in another form (bf16, GGUF).",
-                      set->file[e->file].path, mebi__show(e->tensor.name).text, e->type_name,
-                      mebi__shape_text(&e->tensor.shape, shape, sizeof shape), what);
+    return mebi__fail(
+        err, MEBI_UNSUPPORTED,
+        "%s: the scale %s (%s, shape %s) %s; one finite value, or one for each row of "
+        "what it scales, is read. Take the file in another form (bf16, GGUF).",
+        set->file[e->file].path, mebi__show(e->tensor.name).text, e->type_name,
+        mebi__shape_text(&e->tensor.shape, shape, sizeof shape), what);
 }
 
 /* The scale's values in the entry's own memory. */

@@ -66,8 +66,7 @@ mebi_status mebi__stored_sort(mebi__stored_file *file, mebi_error *err) {
         if (before && t->data < before->data + before->bytes)
             return mebi__fail(err, MEBI_BAD_FILE,
                               "%s is broken: the data of tensors %s and %s overlap. Get it again.",
-                              file->path, mebi__show(before->name).text,
-                              mebi__show(t->name).text);
+                              file->path, mebi__show(before->name).text, mebi__show(t->name).text);
         before = t;
     }
     return MEBI_OK;

@@ -1,5 +1,6 @@
 /* A model file as the file tells it: its tensors, and what it says about itself. The same for every
- * format (weights/safetensors.h, weights/gguf.h), so that what follows need not know which it was. */
+ * format (weights/safetensors.h, weights/gguf.h), so that what follows need not know which it was.
+ */
 #ifndef MEBI_WEIGHTS_STORED_H
 #define MEBI_WEIGHTS_STORED_H
 
@@ -33,8 +34,9 @@ typedef struct mebi__stored_file {
     int values;
 } mebi__stored_file;
 
-/* Opens a file of either format, told by its first bytes (and by ".gguf" where those are neither's).
- * *out needs no initialization and is empty after a failure. Errors begin with the path. */
+/* Opens a file of either format, told by its first bytes (and by ".gguf" where those are
+ * neither's). *out needs no initialization and is empty after a failure. Errors begin with the
+ * path. */
 MEBI_MUST_USE mebi_status mebi__stored_open(const char *path, mebi__stored_file *out,
                                             mebi_error *err);
 void mebi__stored_close(mebi__stored_file *file);

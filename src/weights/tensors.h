@@ -36,12 +36,13 @@ typedef enum mebi__part { MEBI__PART_DIT, MEBI__PART_ENCODER, MEBI__PART_VAE } m
 
 /* Opens one part of a model: a safetensors or GGUF file, or a folder holding
  * `<stem>.safetensors` or `<stem>.safetensors.index.json` with its shards (stem is
- * "diffusion_pytorch_model" or "model"; without those, the folder's only .safetensors or .gguf file).
- * Original single-file names are translated: prefixes stripped, fused qkv split into rows, CompVis
- * VAE names and 1x1 attention convolutions turned into linear [C, C]; and llama.cpp's of the encoder.
- * Scales of 8-bit floats, under the names that publishers gave them, are given to their tensors.
- * Errors name the file and what is wrong: truncated, header not JSON, offsets overlapping or out of
- * range, shape and size disagreeing, unknown dtype, a tensor named twice, a shard missing. */
+ * "diffusion_pytorch_model" or "model"; without those, the folder's only .safetensors or .gguf
+ * file). Original single-file names are translated: prefixes stripped, fused qkv split into rows,
+ * CompVis VAE names and 1x1 attention convolutions turned into linear [C, C]; and llama.cpp's of
+ * the encoder. Scales of 8-bit floats, under the names that publishers gave them, are given to
+ * their tensors. Errors name the file and what is wrong: truncated, header not JSON, offsets
+ * overlapping or out of range, shape and size disagreeing, unknown dtype, a tensor named twice, a
+ * shard missing. */
 MEBI_MUST_USE mebi_status mebi__tensors_open(const char *path, mebi__part part, mebi__tensors **out,
                                              mebi_error *err);
 void mebi__tensors_close(mebi__tensors **tensors);
