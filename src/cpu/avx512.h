@@ -9,7 +9,8 @@
 
 #include <immintrin.h>
 
-/* In assembly because gcc 12 otherwise picks forms that need copies of the sums. */
+/* In assembly because gcc 12 otherwise picks forms that need copies of the sums, and more registers than
+ * there are. */
 
 /* s += v * b. */
 static inline __attribute__((always_inline)) void add_product(__m512 *s, __m512 v, __m512 b) {
@@ -24,6 +25,15 @@ static inline __attribute__((always_inline)) void add_bf16(__m512 *s, __m512 v, 
 /* s += u * q in fours of u8 and i8. Needs VNNI. */
 static inline __attribute__((always_inline)) void add_fours(__m512i *s, __m512i u, __m512i q) {
     __asm__("vpdpbusd %2, %1, %0" : "+v"(*s) : "v"(u), "v"(q));
+}
+
+/* The same without VNNI, if the products of two neighbours together fit 16 bits; ones: 1 in all of them. */
+static inline __attribute__((always_inline)) void add_fours_plain(__m512i *s, __m512i u, __m512i q,
+                                                                  __m512i ones) {
+    __m512i t;
+    __asm__("vpmaddubsw %3, %2, %1\n\tvpmaddwd %4, %1, %1\n\tvpaddd %1, %0, %0"
+            : "+v"(*s), "=&v"(t)
+            : "v"(u), "v"(q), "v"(ones));
 }
 
 /* To bf16, nearest even; subnormals become zeros. Needs BF16. */

@@ -12,6 +12,7 @@ enum {
 typedef struct division {
     const mebi__op *op;
     mebi__int8_rows multiply;
+    int columns; /* of one call of it, where there are as many */
     unsigned char *scratch;
     int64_t m_block, n_block, m_tasks, n_tasks;
 } division;
@@ -60,10 +61,13 @@ static void multiply_group(const division *d, int64_t m0, int64_t rows, int64_t 
                           .x_stride = stride,
                           .y_stride = n,
                           .first = group == 0};
-    for (int64_t j = n0; j < n1 - n1 % MEBI__INT8_PANEL; j += MEBI__INT8_PANEL) {
+    const int64_t end = n1 - n1 % MEBI__INT8_PANEL;
+    for (int64_t j = n0, width; j < end; j += width) {
+        width = d->columns <= end - j ? d->columns : MEBI__INT8_PANEL;
         b.block = block_at(op, j, group);
+        b.right = width > MEBI__INT8_PANEL ? block_at(op, j + MEBI__INT8_PANEL, group) : NULL;
         b.y = (float *)mebi__cpu_data(op->y) + m0 * n + j;
-        if (j + MEBI__INT8_PANEL < n1) b.next = block_at(op, j + MEBI__INT8_PANEL, group);
+        if (j + width < n1) b.next = block_at(op, j + width, group);
         else b.next = (group + 1) * size < k ? block_at(op, n0, group + 1) : NULL;
         d->multiply(rows, &b);
     }
@@ -111,18 +115,19 @@ static void run_task(void *context, int task, int thread) {
 /* Large blocks read the weights seldom; then smaller ones until every thread has several. */
 static void divide(division *d, int64_t m, int64_t n, int threads) {
     d->m_block = block_of(m, (m + 1151) / 1152, 4);
-    d->n_block = block_of(n, (n + COLUMNS - 1) / COLUMNS, MEBI__INT8_PANEL);
+    d->n_block = block_of(n, (n + COLUMNS - 1) / COLUMNS, d->columns);
     for (;;) {
         d->m_tasks = (m + d->m_block - 1) / d->m_block;
         d->n_tasks = (n + d->n_block - 1) / d->n_block;
         if (threads == 1 || d->m_tasks * d->n_tasks >= 8 * threads) return;
-        if (d->n_block < 4 * MEBI__INT8_PANEL) return;
-        d->n_block = block_of(d->n_block, 2, MEBI__INT8_PANEL);
+        if (d->n_block < 4 * d->columns) return;
+        d->n_block = block_of(d->n_block, 2, d->columns);
     }
 }
 
-void mebi__int8_linear(const mebi__cpu_call *call, mebi__int8_rows multiply) {
-    division d = {.op = call->op, .multiply = multiply, .scratch = call->scratch};
+void mebi__int8_linear(const mebi__cpu_call *call, mebi__int8_rows multiply, int columns) {
+    division d = {
+        .op = call->op, .multiply = multiply, .columns = columns, .scratch = call->scratch};
     divide(&d, call->op->x.shape.dim[0], call->op->w.shape.dim[0], mebi__pool_threads(call->pool));
     mebi__pool_run(call->pool, (int)(d.m_tasks * d.n_tasks), run_task, &d);
 }

@@ -74,8 +74,6 @@ BINARY_INT(madd_epi16, _mm256_madd_epi16)
 #define _mm512_unpackhi_ps wide_unpackhi_ps
 #define _mm512_add_epi32 wide_add_epi32
 #define _mm512_or_si512 wide_or_si512
-#define _mm512_maddubs_epi16 wide_maddubs_epi16
-#define _mm512_madd_epi16 wide_madd_epi16
 
 #undef _mm512_shuffle_ps
 #define _mm512_shuffle_ps(a, b, i)                                                                 \
@@ -237,6 +235,11 @@ static inline void add_fours(wide_int *s, wide_int u, wide_int q) {
     for (int i = 0; i < 16; i++)
         for (int j = 0; j < 4; j++) sum.i[i] += (int32_t)x.u8[4 * i + j] * y.s8[4 * i + j];
     *s = of_int(sum);
+}
+
+/* Pairs saturate to 16 bits, as they would. */
+static inline void add_fours_plain(wide_int *s, wide_int u, wide_int q, wide_int ones) {
+    *s = wide_add_epi32(*s, wide_madd_epi16(wide_maddubs_epi16(u, q), ones));
 }
 
 static inline __m256i to_bf16(wide_f32 v) {
