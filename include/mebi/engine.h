@@ -147,7 +147,7 @@ typedef struct mebi_report {
     size_t peak_bytes;  /* measured: the process's highest resident size less mapped model files */
     int64_t seed;       /* of the first picture */
     int images;         /* handed to the image callback */
-    int exact_runs;     /* steps and prompts done again in f32: int8 gave no number */
+    int exact_runs;     /* steps and prompts done again unquantized: int8 gave no number */
     double seconds[MEBI_STAGE_COUNT]; /* loading: of this engine */
     double total_seconds;
 } mebi_report;

@@ -154,10 +154,11 @@ static mebi_status open_engine(mebi_engine *e, const mebi_engine_params *params,
     MEBI_TRY(mebi__cpu_choose(&level, err));
     MEBI_TRY(loading(c, 0, PARTS, since, err));
     MEBI_TRY(mebi__pool_create(threads, &e->pool, err));
-    MEBI_TRY(mebi__cpu_create(level, e->pool, &e->device, err));
-    e->cpu = mebi__cpu_level_name(level);
     MEBI_TRY(mebi__model_files_open(&paths, &e->files, err));
     e->precision = choose_precision(e, params->precision);
+    mebi__cpu_options cpu = {.level = level, .bf16_products = e->precision != MEBI_PRECISION_F32};
+    MEBI_TRY(mebi__cpu_create_with(&cpu, e->pool, &e->device, err));
+    e->cpu = mebi__cpu_describe(level);
     e->cache = params->cache;
     MEBI_TRY(load_parts(e, c, since, err));
     /* Packing read files that are at rest now: they are no part of later peaks. */

@@ -269,7 +269,9 @@ static void tell_exact(job *j, const char *what) {
     if (j->stream.exact_runs == j->report.exact_runs) return;
     j->report.exact_runs = j->stream.exact_runs;
     snprintf(text, sizeof text,
-             "%s came out as not a number in int8 and was done again in f32. The result is good.", what);
+             "%s came out as not a number in int8 and was done again with unquantized weights, which gave "
+             "a good result.",
+             what);
     if (j->callbacks->notice) j->callbacks->notice(j->callbacks->context, text);
 }
 
