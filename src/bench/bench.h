@@ -19,8 +19,9 @@ typedef struct mebi__bench_machine {
     mebi__peaks peaks;
 } mebi__bench_machine;
 
+/* bf16_products: products of bf16 where the machine has them. */
 MEBI_MUST_USE mebi_status mebi__bench_machine_open(mebi__bench_machine *m, int threads,
-                                                   mebi_error *err);
+                                                   int bf16_products, mebi_error *err);
 void mebi__bench_machine_close(mebi__bench_machine *m);
 
 double mebi__bench_peak_of(const mebi__peaks *peaks, mebi__arithmetic arithmetic);

@@ -309,8 +309,10 @@ static void fill_lines(const mebi__timed_report *t, const mebi__peaks *peaks, me
 static void conclude(const mebi__timed_report *t, const mebi__peaks *peaks, mebi_bench_result *r) {
     if (r->seconds <= 0) return;
     mebi__timed_sum all = mebi__timed_total(t);
-    double at_peak = mebi__bench_at_peak(t, peaks), reading = all.weights / peaks->read, int8 = 0;
-    double attention = t->of[MEBI__OP_ATTENTION][MEBI__ARITHMETIC_F32].operations;
+    double at_peak = mebi__bench_at_peak(t, peaks), reading = all.weights / peaks->read;
+    double int8 = 0, attention = 0;
+    for (int a = 0; a < MEBI__ARITHMETIC_COUNT; a++)
+        attention += t->of[MEBI__OP_ATTENTION][a].operations;
     for (int k = 0; k < MEBI__OP_COUNT; k++) int8 += t->of[k][MEBI__ARITHMETIC_INT8].operations;
     r->operations = all.operations;
     r->bytes = all.bytes;
@@ -365,10 +367,11 @@ static mebi_status run_session(session *s) {
     s->median = mebi__alloc_array(MEBI__TAG_GENERAL, results, sizeof *s->median);
     if (!s->run || !s->median) return mebi__fail(s->err, MEBI_NO_MEMORY, "No memory for figures.");
     tell(s, "measuring the machine");
-    MEBI_TRY(mebi__bench_machine_open(&s->machine, e->threads, s->err));
     s->report->precision =
         e->precision == MEBI_PRECISION_AUTO ? MEBI_PRECISION_INT8 : e->precision;
-    s->report->cpu = mebi__cpu_level_name(s->machine.level);
+    MEBI_TRY(mebi__bench_machine_open(&s->machine, e->threads,
+                                      s->report->precision != MEBI_PRECISION_F32, s->err));
+    s->report->cpu = mebi__cpu_describe(s->machine.level);
     s->report->threads = mebi__pool_threads(s->machine.pool);
     s->report->random = s->configs != NULL;
     s->work = (mebi__bench_work){.tokens = s->params->tokens,

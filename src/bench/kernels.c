@@ -247,7 +247,8 @@ static mebi_status compare(session *s, const operands *o, double *error) {
     if (!fast || !plain) status = mebi__fail(s->err, MEBI_NO_MEMORY, "No memory to compare with.");
     if (status == MEBI_OK) status = fill_all(s, o);
     if (status == MEBI_OK) status = reserve(s, d, o);
-    if (status == MEBI_OK) status = run_on(s, d, o);
+    mebi__timed_reset(s->machine.timed);
+    if (status == MEBI_OK) status = run_on(s, s->machine.timed, o);
     if (status == MEBI_OK) status = d->table->download(d, o->t[o->out], fast, s->err);
     if (status == MEBI_OK) status = fill_all(s, o); /* some work in place */
     if (status == MEBI_OK) status = reserve(s, s->ref, o);
@@ -259,10 +260,20 @@ static mebi_status compare(session *s, const operands *o, double *error) {
     return status;
 }
 
-/* int8 is the same on every instruction set; sums in f32 of up to 10240 products differ in order. */
-static double tolerance(mebi__op_kind kind) {
+/* int8 is the same on every instruction set; sums in f32 of up to 10240 products differ in order; inputs
+ * in bf16 have 8 bits. */
+static double tolerance(mebi__op_kind kind, mebi__arithmetic arithmetic) {
+    if (arithmetic == MEBI__ARITHMETIC_BF16) return 2e-2;
     if (kind == MEBI__OP_LINEAR_INT8 || kind == MEBI__OP_QUANTIZE) return 0;
     return kind == MEBI__OP_LINEAR || kind == MEBI__OP_CONV2D ? 3e-5 : 1e-5;
+}
+
+/* Of the one kernel that has run. */
+static mebi__arithmetic arithmetic_of(const mebi__timed_report *r) {
+    for (int k = 0; k < MEBI__OP_COUNT; k++)
+        for (int a = 0; a < MEBI__ARITHMETIC_COUNT; a++)
+            if (r->of[k][a].calls) return (mebi__arithmetic)a;
+    return MEBI__ARITHMETIC_F32;
 }
 
 static mebi_status check(session *s, const mebi__bench_shape *shape, mebi_bench_kernel *k) {
@@ -271,11 +282,14 @@ static mebi_status check(session *s, const mebi__bench_shape *shape, mebi_bench_
     mebi_status status = take(s, &o);
     if (status == MEBI_OK) status = compare(s, &o, &k->error);
     give(s, &o);
-    if (status == MEBI_OK && !(k->error <= tolerance(shape->kind)))
+    mebi__arithmetic in = arithmetic_of(mebi__timed_report_of(s->machine.timed));
+    double limit = tolerance(shape->kind, in);
+    k->arithmetic = mebi__arithmetic_name(in);
+    if (status == MEBI_OK && !(k->error <= limit))
         status = mebi__fail(s->err, MEBI_NUMERIC,
                             "%s: %.2g away from plain C, relative to the largest value, where %.2g is "
                             "expected at most.",
-                            k->name, k->error, tolerance(shape->kind));
+                            k->name, k->error, limit);
     return status;
 }
 
@@ -311,7 +325,10 @@ static void conclude(const mebi__peaks *p, mebi_bench_kernels *out) {
     out->peaks = mebi__bench_peaks_told(p);
     for (int i = 0; i < out->count; i++) {
         mebi_bench_kernel *k = &out->kernel[i];
-        double at_peak = k->operations / (strcmp(k->arithmetic, "int8") == 0 ? p->int8 : p->f32);
+        double peak = strcmp(k->arithmetic, "int8") == 0   ? p->int8
+                      : strcmp(k->arithmetic, "bf16") == 0 ? p->bf16
+                                                           : p->f32;
+        double at_peak = k->operations / peak;
         double reading = k->bytes / p->read;
         k->share = at_peak / k->seconds;
         k->bound_share = (at_peak > reading ? at_peak : reading) / k->seconds;
@@ -325,7 +342,7 @@ static mebi_status run_list(session *s, const char *only, double seconds,
     int count = mebi__bench_list_kernels(shape, MEBI_BENCH_KERNELS);
     for (int i = 0; i < count; i++) {
         mebi_bench_kernel *k = &out->kernel[out->count];
-        *k = (mebi_bench_kernel){.arithmetic = shape[i].kind == MEBI__OP_LINEAR_INT8 ? "int8" : "f32"};
+        *k = (mebi_bench_kernel){0};
         mebi__bench_kernel_name(&shape[i], k->name, sizeof k->name);
         if (only && !strstr(k->name, only)) continue;
         if (progress) progress(context, k->name);
@@ -347,11 +364,11 @@ mebi_status mebi_bench_run_kernels(int threads, const char *only, double seconds
     if (!(seconds > 0 && seconds <= 60))
         return mebi__fail(err, MEBI_BAD_ARGUMENT, "%g seconds a kernel asked for; up to 60 are possible.",
                           seconds);
-    MEBI_TRY(mebi__bench_machine_open(&s.machine, threads, err));
+    MEBI_TRY(mebi__bench_machine_open(&s.machine, threads, 1, err));
     mebi_status status = mebi__cpu_create(MEBI__CPU_REF, s.machine.pool, &s.ref, err);
     if (status == MEBI_OK) status = run_list(&s, only, seconds, progress, context, out);
     if (status == MEBI_OK) mebi__peak_sample(s.machine.level, s.machine.pool, &s.machine.peaks);
-    out->cpu = mebi__cpu_level_name(s.machine.level);
+    out->cpu = mebi__cpu_describe(s.machine.level);
     out->threads = mebi__pool_threads(s.machine.pool);
     if (status == MEBI_OK) conclude(&s.machine.peaks, out);
     else out->count = 0;

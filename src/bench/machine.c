@@ -2,8 +2,10 @@
 #include "bench/bench.h"
 
 #include "base/os.h"
+#include "cpu/detect.h"
 
-mebi_status mebi__bench_machine_open(mebi__bench_machine *m, int threads, mebi_error *err) {
+mebi_status mebi__bench_machine_open(mebi__bench_machine *m, int threads, int bf16_products,
+                                     mebi_error *err) {
     *m = (mebi__bench_machine){0};
     if (threads < 0 || threads > 256)
         return mebi__fail(err, MEBI_BAD_ARGUMENT, "%d threads asked for; 1 to 256 can be had.",
@@ -11,9 +13,10 @@ mebi_status mebi__bench_machine_open(mebi__bench_machine *m, int threads, mebi_e
     mebi_status status = mebi__cpu_choose(&m->level, err);
     if (status == MEBI_OK)
         status = mebi__pool_create(threads ? threads : mebi__physical_cores(), &m->pool, err);
-    if (status == MEBI_OK) status = mebi__cpu_create(m->level, m->pool, &m->cpu, err);
-    /* No kernel multiplies bf16 as such: weights are widened, and f32's peak is their yardstick. */
-    if (status == MEBI_OK) status = mebi__timed_create(m->cpu, 0, &m->timed, err);
+    mebi__cpu_options how = {.level = m->level, .bf16_products = bf16_products};
+    if (status == MEBI_OK) status = mebi__cpu_create_with(&how, m->pool, &m->cpu, err);
+    int bf16 = bf16_products && m->level >= MEBI__CPU_AVX512 && mebi__cpu_detect().avx512_bf16;
+    if (status == MEBI_OK) status = mebi__timed_create(m->cpu, bf16, &m->timed, err);
     if (status == MEBI_OK) status = mebi__peak_sample_read(m->level, m->pool, &m->peaks, err);
     if (status == MEBI_OK) mebi__peak_sample(m->level, m->pool, &m->peaks);
     else mebi__bench_machine_close(m);

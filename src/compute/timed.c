@@ -41,8 +41,8 @@ static mebi_status reserve(mebi__device *d, size_t bytes, mebi_error *err) {
 static mebi__arithmetic arithmetic_of(const timed_device *d, const mebi__op *op) {
     if (op->kind == MEBI__OP_LINEAR_INT8) return MEBI__ARITHMETIC_INT8;
     int product = op->kind == MEBI__OP_LINEAR || op->kind == MEBI__OP_CONV2D;
-    return product && d->bf16 && op->w.dtype == MEBI__BF16 ? MEBI__ARITHMETIC_BF16
-                                                           : MEBI__ARITHMETIC_F32;
+    int can_be = op->kind == MEBI__OP_ATTENTION || (product && op->w.dtype == MEBI__BF16);
+    return d->bf16 && can_be ? MEBI__ARITHMETIC_BF16 : MEBI__ARITHMETIC_F32;
 }
 
 static double weight_bytes(const mebi__op *op) {

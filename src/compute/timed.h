@@ -29,7 +29,7 @@ typedef struct mebi__timed_report {
 } mebi__timed_report;
 
 /* target outlives the timed device, whose buffers and errors are the target's own: views of either work
- * on both. bf16: 1 if the target multiplies bf16 weights as bf16, 0 if it widens them to f32 first. */
+ * on both. bf16: 1 if the target multiplies bf16 weights as bf16, and attention likewise; 0 if all that is f32. */
 MEBI_MUST_USE mebi_status mebi__timed_create(mebi__device *target, int bf16, mebi__device **out,
                                              mebi_error *err);
 /* What was done since the last reset. */
