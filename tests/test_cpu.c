@@ -3,7 +3,8 @@
  * A case lists its tensors; all lie in one buffer, each between guard bytes and off alignment. The
  * whole buffer is compared afterwards: outputs with the reference within the table's tolerance,
  * every other byte with what it was, and all of it between 1, 2 and 3 threads and a second run, bit
- * for bit. With --bench the same program times each operation at a model's shapes. */
+ * for bit. With --bf16 the products are bf16's where the machine has them; with --bench the same program
+ * times each operation at a model's shapes. */
 #include "testing.h"
 
 #include "base/os.h"
@@ -41,6 +42,11 @@ static const struct tolerance {
     [MEBI__OP_TO_PIXELS] = {0, 0, 0, "the same f32 arithmetic everywhere"},
     [MEBI__OP_CHECK_FINITE] = {0, 0, 0, "a flag"},
 };
+
+/* With products of bf16 (--bf16): inputs are made to fit bf16, so linear layers are as exact as ever. */
+static int bf16;
+static const struct tolerance attention_bf16 = {
+    1e-2, 2e-2, 0, "scaled queries and the softmax's weights are rounded to 8 bits"};
 
 static size_t elements(const tensor *t) {
     size_t n = 0;
@@ -80,6 +86,7 @@ static void fill_tensor(unsigned char *image, const tensor *t) {
         }
         float v = value_of(t->fill, i, n);
         uint16_t half = mebi__f32_to_bf16(v);
+        if (bf16) v = mebi__bf16_to_f32(half);
         if (t->dtype == MEBI__BF16) memcpy(p + 2 * i, &half, 2);
         else memcpy(p + 4 * i, &v, 4);
     }
@@ -92,7 +99,9 @@ static mebi__device *new_device(mebi__cpu_level level, int threads) {
     mebi_error err = {0};
     mebi__device *d;
     if (!pools[threads]) assert_int_equal(mebi__pool_create(threads, &pools[threads], &err), 0);
-    if (mebi__cpu_create(level, pools[threads], &d, &err) != MEBI_OK) fail_msg("%s", err.text);
+    mebi__cpu_options options = {.level = level, .bf16_products = bf16 && level == best};
+    if (mebi__cpu_create_with(&options, pools[threads], &d, &err) != MEBI_OK)
+        fail_msg("%s", err.text);
     return d;
 }
 
@@ -183,6 +192,7 @@ static void describe(const spec *c, char *text, size_t bytes) {
 static void compare_output(const spec *c, const tensor *t, const unsigned char *want,
                            const unsigned char *got) {
     const struct tolerance *tol = &tolerances[c->kind];
+    if (bf16 && c->kind == MEBI__OP_ATTENTION) tol = &attention_bf16;
     double squares = 0, slack = c->slack > 0 ? c->slack : 1;
     size_t n = elements(t), counted = 0;
     for (size_t i = 0; i < n; i++) {
@@ -700,6 +710,7 @@ int main(int argc, char **argv) {
         for (int threads = 1; threads <= 2; threads++) bench(threads);
         return close_pools(NULL);
     }
+    bf16 = argc > 1 && strcmp(argv[1], "--bf16") == 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_levels),        cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_order),         cmocka_unit_test(test_linear),
@@ -711,7 +722,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_permute_known), cmocka_unit_test(test_permute_random),
     };
     int failed = cmocka_run_group_tests(tests, NULL, close_pools);
-    printf("level %s; share of the tolerance used at most:\n", mebi__cpu_level_name(best));
+    printf("%s%s; share of the tolerance used at most:\n", mebi__cpu_describe(best),
+           bf16 ? ", products of bf16" : "");
     for (int k = 0; k < MEBI__OP_COUNT; k++)
         printf("  %-15s %.2f\n", mebi__op_name((mebi__op_kind)k), worst[k]);
     return failed;

@@ -241,6 +241,7 @@ static void init_kernels(const mebi__cpu_options *options, mebi__cpu_kernels *ta
     if (options->level >= MEBI__CPU_AVX512) {
         const int bf16 = options->bf16_products && m.avx512_bf16;
         mebi__cpu_init_gemm_avx512(table, bf16);
+        mebi__cpu_init_attention_avx512(table, bf16);
         mebi__cpu_init_int8_avx512(table, m.avx512_vnni);
     }
 #else
