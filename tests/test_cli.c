@@ -45,6 +45,8 @@ static void helps(void **state) {
                                           "--count N",
                                           "-o, --output FILE",
                                           "--threads N",
+                                          "--precision TYPE",
+                                          "auto, f32, bf16 or int8",
                                           "--json",
                                           "-q, --quiet",
                                           "-h, --help",
@@ -59,6 +61,9 @@ static void helps(void **state) {
     free(first);
     assert_code(RUN("info", "-h"), 0);
     assert_printed("usage: mebi info");
+    assert_code(RUN("audit", "-h"), 0);
+    assert_printed("usage: mebi audit");
+    check_columns(ran.out.text);
     assert_code(RUN("cache", "-h"), 0);
     assert_printed("usage: mebi cache");
     check_columns(ran.out.text);
@@ -402,6 +407,30 @@ static void prints_json(void **state) {
     second = json_array_get(json_object_get(o, "images"), 1);
     assert_string_equal(json_string_value(json_object_get(second, "path")), "2.png");
     assert_int_equal(json_integer_value(json_object_get(second, "seed")), 8);
+    json_decref(o);
+}
+
+/* Exit code 1 says that the error is beyond the limit; the figures are printed all the same. */
+static void audits(void **state) {
+    (void)state;
+    assert_code(RUN("audit", "-m", TINY, "--size", "32", "--limit", "100"), 0);
+    assert_printed("dit.layers.0");
+    assert_printed("only w2");
+    assert_printed("transformer in int8: error of the result");
+    assert_int_equal(ran.err.length, 0);
+    assert_code(RUN("audit", "-m", TINY, "--size", "32", "--part", "transformer", "--limit",
+                    "0.0001", "--json"),
+                1);
+    assert_said("limit");
+    json_t *o = printed_json(), *dit, *last;
+    assert_null(json_object_get(o, "encoder"));
+    dit = json_object_get(o, "transformer");
+    json_t *stages = json_object_get(dit, "stages");
+    assert_true(json_array_size(stages) > 5);
+    last = json_array_get(stages, json_array_size(stages) - 1);
+    assert_string_equal(json_string_value(json_object_get(last, "stage")), "dit.output");
+    double error = json_real_value(json_object_get(dit, "error"));
+    assert_true(error > 0 && error == json_real_value(json_object_get(last, "error")));
     json_decref(o);
 }
 
@@ -803,6 +832,7 @@ static const struct CMUnitTest kind_lines[] = {
     IN_FOLDER(says_so_when_nothing_can_be_saved),
     IN_FOLDER(keeps_pictures_when_output_is_lost),
     IN_FOLDER(prints_json),
+    IN_FOLDER(audits),
     IN_FOLDER(prints_json_with_a_name_that_is_not_utf8),
     IN_FOLDER(is_quiet),
     IN_FOLDER(tells_progress_in_lines),

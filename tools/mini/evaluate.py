@@ -150,10 +150,24 @@ def make(a, prompts):
                      generator=torch.Generator().manual_seed(number)).images[0].save(path)
             elif a.mebi:
                 subprocess.run([a.mebi, "generate", "-m", a.model, "-p", text, "--seed", str(number), "--steps",
-                                str(a.steps), "--size", f"{a.size}x{a.size}", "-o", path, "--quiet"], check=True,
-                               stdout=subprocess.DEVNULL)
+                                str(a.steps), "--size", f"{a.size}x{a.size}", "-o", path, "--quiet", "--precision",
+                                a.precision], check=True, stdout=subprocess.DEVNULL)
         if i % 8 == 7:
             print(f"{i + 1} of {len(prompts)} prompts", flush=True)
+
+
+def decibels(image, other):
+    """PSNR of two pictures; 99 for equal ones."""
+    square = np.mean((np.asarray(image, float) - np.asarray(other, float)) ** 2)
+    return 99.0 if square == 0 else 10 * np.log10(255 ** 2 / square)
+
+
+def compare(cases, folder):
+    """PSNR of each picture against the one of its name in the folder."""
+    each = sorted(decibels(image, Image.open(os.path.join(folder, extra["file"])).convert("RGB"))
+                  for _, image, extra in cases)
+    return dict(pictures=len(each), mean=round(float(np.mean(each)), 2), least=round(each[0], 2),
+                median=round(float(np.median(each)), 2))
 
 
 def main():
@@ -161,6 +175,8 @@ def main():
     how = p.add_mutually_exclusive_group()
     how.add_argument("--mebi", help="make pictures with this program")
     how.add_argument("--diffusers", action="store_true", help="make pictures with ZImagePipeline")
+    p.add_argument("--precision", default="auto", help="of mebi: auto, f32, bf16 or int8")
+    p.add_argument("--compare", metavar="FOLDER", help="pictures of the same names, to tell the PSNR against")
     p.add_argument("--model", default="models/mini")
     p.add_argument("--out", required=True, help="folder of pictures; those already there are judged as they are")
     p.add_argument("--prompts", type=int, default=64)
@@ -189,8 +205,12 @@ def main():
     by = {lang: score([c for c in cases if c[2]["prompt"].isascii() == (lang == "english")])[0]
           for lang in ("chinese", "english")}
     print("model", len(cases), "pictures", total, by)
+    psnr = compare(cases, a.compare) if a.compare else None
+    if psnr:
+        print("PSNR against", a.compare, psnr)
     with open(os.path.join(a.out, "scores.json"), "w") as f:
-        json.dump(dict(pictures=len(cases), model=total, languages=by, true_drawings=truth, rows=rows), f,
+        json.dump(dict(pictures=len(cases), model=total, languages=by, psnr=psnr, true_drawings=truth,
+                       rows=rows), f,
                   ensure_ascii=False, indent=1)
     small = [torch.from_numpy(np.array(c[1].resize((128, 128), Image.BOX))).permute(2, 0, 1) / 255 for c in cases]
     for x, r in zip(small, rows):  # a mark in the corner where the judge disagrees
