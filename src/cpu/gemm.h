@@ -78,6 +78,9 @@ struct mebi__gemm {
     const float *bias;     /* [n] or NULL */
     const float *residual; /* [m,n] or NULL; may be y */
     float *y;              /* [m,n] */
+    /* run > 0: row m of y and residual is at (m / run) * run_stride + (m % run) * y_stride elements.
+     * Otherwise rows are n apart. */
+    int64_t run, run_stride, y_stride;
     /* rows as they lie in memory, with stride k; or NULL and a function that writes elements
      * [k0, k0 + count) of rows [m0, m0 + rows) to `to` with stride MEBI__ROW_STRIDE. */
     const float *x;

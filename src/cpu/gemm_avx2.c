@@ -90,6 +90,21 @@ static void place_rows(const mebi__gemm *g, int64_t m0, int64_t rows, int64_t k0
     t->a_stride = MEBI__ROW_STRIDE;
 }
 
+static int64_t stride_of(const mebi__gemm *g) {
+    return g->run > 0 ? g->y_stride : g->n;
+}
+
+/* Where row m of y and of the residual begins. */
+static int64_t offset_of(const mebi__gemm *g, int64_t m) {
+    return g->run > 0 ? m / g->run * g->run_stride + m % g->run * g->y_stride : m * g->n;
+}
+
+/* Rows of the next block: within one run. */
+static int64_t rows_from(const mebi__gemm *g, int64_t m, int64_t m1) {
+    int64_t rows = smaller(m1 - m, MEBI__GEMM_ROWS);
+    return g->run > 0 ? smaller(rows, g->run - m % g->run) : rows;
+}
+
 /* One block of rows against the columns [n0, n1), for `count` of k from k0 on. The panels are
  * packed by the first block that uses them. */
 static void multiply_rows(const mebi__gemm *g, int64_t m0, int64_t rows, int64_t n0, int64_t n1,
@@ -97,8 +112,8 @@ static void multiply_rows(const mebi__gemm *g, int64_t m0, int64_t rows, int64_t
     int64_t count = smaller(g->k - k0, MEBI__GEMM_K);
     mebi__tile t = {.k = (count + g->tiles->unit - 1) / g->tiles->unit,
                     .b_stride = MEBI__TILE_COLUMNS * MEBI__GEMM_K,
-                    .c_stride = g->n,
-                    .add_stride = g->n};
+                    .c_stride = stride_of(g),
+                    .add_stride = stride_of(g)};
     place_rows(g, m0, rows, k0, count, gathered, &t);
     for (int64_t j = n0; j < n1; j += g->tiles->columns) {
         int64_t end = smaller(n1, j + g->tiles->columns);
@@ -108,9 +123,9 @@ static void multiply_rows(const mebi__gemm *g, int64_t m0, int64_t rows, int64_t
         for (int64_t p = j; pack && p < end; p += MEBI__TILE_COLUMNS)
             pack_panel(g, p, (int)smaller(end - p, MEBI__TILE_COLUMNS), k0, count,
                        panels + (p - n0) * MEBI__GEMM_K);
-        t.c = g->y + m0 * g->n + j;
+        t.c = g->y + offset_of(g, m0) + j;
         t.row = k0 == 0 && g->bias ? g->bias + j : NULL;
-        t.add = k0 > 0 ? t.c : g->residual ? g->residual + m0 * g->n + j : NULL;
+        t.add = k0 > 0 ? t.c : g->residual ? g->residual + offset_of(g, m0) + j : NULL;
         g->tiles->multiply(rows, (int)(end - j), &t);
     }
 }
@@ -118,9 +133,10 @@ static void multiply_rows(const mebi__gemm *g, int64_t m0, int64_t rows, int64_t
 static void multiply_block(const mebi__gemm *g, int64_t m0, int64_t m1, int64_t n0, int64_t n1,
                            float *panels, float *gathered) {
     for (int64_t k = 0; k < g->k; k += MEBI__GEMM_K)
-        for (int64_t m = m0; m < m1; m += MEBI__GEMM_ROWS)
-            multiply_rows(g, m, smaller(m1 - m, MEBI__GEMM_ROWS), n0, n1, k, m == m0, panels,
-                          gathered);
+        for (int64_t m = m0, rows; m < m1; m += rows) {
+            rows = rows_from(g, m, m1);
+            multiply_rows(g, m, rows, n0, n1, k, m == m0, panels, gathered);
+        }
 }
 
 static void run_task(void *context, int task, int thread) {
