@@ -5,6 +5,7 @@
 #include "mebi/bench.h"
 #include "mebi/convert.h"
 #include "mebi/engine.h"
+#include "mebi/file.h"
 #include "mebi/image.h"
 #include "mebi/status.h"
 
