@@ -77,7 +77,7 @@ static mebi_status parse(int argc, char **argv, arguments *a, int *shown, mebi_e
         {0, "text-encoder", OPTION_TEXT, &a->text_encoder, "FILE", "the same", 0, 0, NULL},
         {0, "vae", OPTION_TEXT, &a->vae, "FILE", "the same", 0, 0, NULL},
         {0, "tokenizer", OPTION_TEXT, &a->tokenizer, "DIR",
-         "the same: a folder or a tokenizer.json; \nof a text encoder in GGUF: its own", 0, 0, NULL},
+         "the same: a folder or a tokenizer.json;\nof a text encoder in GGUF: its own", 0, 0, NULL},
         {'p', "prompt", OPTION_TEXT, &a->prompt, "TEXT",
          "what to draw; - reads it from standard input", 0, 0, NULL},
         {'n', "negative", OPTION_TEXT, &a->negative, "TEXT",

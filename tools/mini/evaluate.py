@@ -166,7 +166,7 @@ def compare(cases, folder):
     """PSNR of each picture against the one of its name in the folder."""
     each = sorted(decibels(image, Image.open(os.path.join(folder, extra["file"])).convert("RGB"))
                   for _, image, extra in cases)
-    return dict(pictures=len(each), mean=round(float(np.mean(each)), 2), least=round(each[0], 2),
+    return dict(pictures=len(each), mean=round(float(np.mean(each)), 2), least=round(float(each[0]), 2),
                 median=round(float(np.median(each)), 2))
 
 
