@@ -42,6 +42,8 @@ typedef struct mebi_bench_params {
     unsigned stages; /* a bit for each: 1 << MEBI_BENCH_STEP */
     int tokens;      /* of the prompt, 1 to 512 */
     int runs;        /* 1 to 99: the median counts */
+    int layers;      /* 0: all. Otherwise the transformer has as many, for random weights only: all its
+                        layers are alike, so a few tell how a step's cost grows */
     int outliers;    /* 1: random weights with channels 50 times the rest, and values to 1e5 */
     int sizes;       /* 1 to MEBI_BENCH_SIZES */
     struct {

@@ -414,7 +414,12 @@ mebi_status mebi__bench_full_size(const mebi_bench_params *params,
 
 mebi_status mebi_bench_full_size(const mebi_bench_params *params, mebi_bench_report *report,
                                  mebi_error *err) {
-    const mebi__bench_configs published = {&mebi__published_dit, &mebi__published_encoder,
-                                           &mebi__published_vae};
+    mebi__dit_config dit = mebi__published_dit;
+    const mebi__bench_configs published = {&dit, &mebi__published_encoder, &mebi__published_vae};
+    if (params->layers < 0 || params->layers > dit.layers || (params->layers && is_given(&params->engine)))
+        return mebi__fail(err, MEBI_BAD_ARGUMENT,
+                          "%d layers asked for; 1 to %d are possible, and only with random weights.",
+                          params->layers, dit.layers);
+    if (params->layers) dit.layers = params->layers;
     return mebi__bench_full_size(params, &published, report, err);
 }

@@ -167,10 +167,11 @@ static void print_size_json(const mebi_bench_params *p, const mebi_bench_report 
         json_object_set_new(each, mebi_bench_stage_name((mebi_bench_stage)i), stage_json(one));
     }
     json_t *o = json_pack(
-        "{s:i, s:i, s:s, s:s, s:s, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:o}",
+        "{s:i, s:i, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:o}",
         "width", p->size[size].width, "height", p->size[size].height, "precision",
         mebi_precision_name(r->precision), "weights", r->random ? "random" : "model", "cpu", r->cpu,
-        "threads", r->threads, "tokens", p->tokens, "runs", p->runs, "peaks", peaks_json(&r->peaks),
+        "threads", r->threads, "tokens", p->tokens, "layers", p->layers ? p->layers : 30, "runs", p->runs,
+        "peaks", peaks_json(&r->peaks),
         "operations", number_or_null(step->operations, was_run(step)), "step_seconds",
         number_or_null(step->seconds, was_run(step)), "roofline_share",
         number_or_null(step->roofline_share, was_run(step)), "encode_seconds",

@@ -13,12 +13,12 @@
 typedef struct arguments {
     int kernels, full_size, json, help, outliers;
     const char *model, *sizes, *stage, *precision, *only;
-    int64_t tokens, runs, threads;
+    int64_t tokens, runs, threads, layers;
     double seconds;
     int kernels_only, full_size_only; /* an option of the one was given */
 } arguments;
 
-enum { OPTIONS = 14 };
+enum { OPTIONS = 15 };
 
 static void list_options(arguments *a, option *o) {
     const option all[OPTIONS] = {
@@ -39,6 +39,8 @@ static void list_options(arguments *a, option *o) {
          &a->full_size_only},
         {0, "runs", OPTION_INTEGER, &a->runs, "N", "of each stage, the median counts: 3", 1, 99,
          &a->full_size_only},
+        {0, "layers", OPTION_INTEGER, &a->layers, "N",
+         "a transformer of so many of its 30 (alike) layers", 1, 30, &a->full_size_only},
         {0, "outliers", OPTION_FLAG, &a->outliers, NULL,
          "random weights with channels far above the rest", 0, 0, &a->full_size_only},
         {0, "only", OPTION_TEXT, &a->only, "TEXT", "kernels whose name contains this", 0, 0,
@@ -129,6 +131,7 @@ static int full_size(const arguments *a) {
     p.engine.precision = MEBI_PRECISION_INT8;
     p.tokens = (int)a->tokens;
     p.runs = (int)a->runs;
+    p.layers = (int)a->layers;
     p.outliers = a->outliers;
     p.progress = teller();
     if (a->sizes) status = read_sizes(a->sizes, &p, &err);
