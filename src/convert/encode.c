@@ -66,10 +66,12 @@ static void encode_i8(const float *x, int64_t count, float inverse, unsigned cha
     }
 }
 
-/* f16 scale, 32 integers. Rounded by the scale as it is stored, not as it was before that. */
+/* f16 scale, 32 integers. Rounded by the scale as it is stored, not as it was before that; where
+ * f16's grid is coarse, upwards, so that the largest value is not cut off. */
 static void encode_q8(const float *x, unsigned char *out) {
-    float scale = largest(x, 32) / 127;
+    float most = largest(x, 32), scale = most / 127;
     uint16_t half = mebi__f32_to_f16(scale < 65504 ? scale : 65504);
+    if (mebi__f16_to_f32(half) * 127.5f < most && half < 0x7bff) half++;
     float stored = mebi__f16_to_f32(half);
     memcpy(out, &half, sizeof half);
     encode_i8(x, 32, stored > 0 ? 1 / stored : 0, out + 2);

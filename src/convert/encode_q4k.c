@@ -138,6 +138,13 @@ static float stored(double value) {
     return mebi__f16_to_f32(mebi__f32_to_f16((float)(value < 65504 ? value : 65504)));
 }
 
+/* A step of which 63 reach the largest; where f16's grid is coarse, upwards. */
+static float step_for(double most) {
+    uint16_t half = mebi__f32_to_f16((float)(most / 63 < 65504 ? most / 63 : 65504));
+    if ((double)mebi__f16_to_f32(half) * 63.5 < most && half < 0x7bff) half++;
+    return mebi__f16_to_f32(half);
+}
+
 static int within(long v) {
     return v < 0 ? 0 : v > 63 ? 63 : (int)v;
 }
@@ -217,8 +224,8 @@ void mebi__encode_q4k(const float x[256], unsigned char out[144]) {
         if (scale[g] > most_scale) most_scale = scale[g];
         if (minimum[g] > most_minimum) most_minimum = minimum[g];
     }
-    b.d = stored(most_scale / 63);
-    b.dmin = stored(most_minimum / 63);
+    b.d = step_for(most_scale);
+    b.dmin = step_for(most_minimum);
     place(x, &b, scale, minimum);
     block again = b;
     resolve(x, &again);

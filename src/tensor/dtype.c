@@ -110,5 +110,7 @@ void mebi__convert_to_f32(mebi__dtype type, const void *source, size_t count, fl
         for (size_t i = 0; i < count; i++) out[i] = mebi__f8_e4m3_to_f32(bytes[i]);
     else if (type == MEBI__F8_E5M2)
         for (size_t i = 0; i < count; i++) out[i] = mebi__f8_e5m2_to_f32(bytes[i]);
+    else if (type == MEBI__I8)
+        for (size_t i = 0; i < count; i++) out[i] = (float)(int8_t)bytes[i];
     else halves_to_f32(type, bytes, count, out);
 }

@@ -28,6 +28,7 @@
     X(Q4_K, 256, 144)                                                                              \
     X(Q5_K, 256, 176)                                                                              \
     X(Q6_K, 256, 210)                                                                              \
+    X(I8, 1, 1)          /* has a scale beside it, always */                                       \
     X(INT8_ROWS, 0, 0)   /* activations, quantized: tensor/int8.h */                               \
     X(INT8_PANELS, 0, 0) /* weights, quantized: tensor/int8.h */
 

@@ -15,7 +15,7 @@ static const struct {
     int bits, dtype;
 } types[] = {
     {"F32", 32, MEBI__F32}, {"F16", 16, MEBI__F16}, {"BF16", 16, MEBI__BF16}, {"F64", 64, -1},
-    {"I64", 64, -1},        {"I32", 32, -1},        {"I16", 16, -1},          {"I8", 8, -1},
+    {"I64", 64, -1},        {"I32", 32, -1},        {"I16", 16, -1},          {"I8", 8, MEBI__I8},
     {"U64", 64, -1},        {"U32", 32, -1},        {"U16", 16, -1},          {"U8", 8, -1},
     {"BOOL", 8, -1},        {"C64", 64, -1},        {"F8_E4M3", 8, MEBI__F8_E4M3},
     {"F8_E5M2", 8, MEBI__F8_E5M2},
@@ -23,7 +23,7 @@ static const struct {
     {"F6_E3M2", 6, -1},     {"F4", 4, -1},
 };
 
-static const char read_types[] = "its type is not F32, F16, BF16, F8_E4M3 or F8_E5M2";
+static const char read_types[] = "its type is not F32, F16, BF16, F8_E4M3, F8_E5M2 or I8";
 
 static mebi_status read_header_length(const char *path, const unsigned char *data, size_t bytes,
                                       size_t *length, mebi_error *err) {

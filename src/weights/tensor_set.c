@@ -89,6 +89,24 @@ static mebi_status add_thirds(mebi__tensors *set, const char *name, const mebi__
     return MEBI_OK;
 }
 
+static int is_beside(const mebi__stored_file *file, const char *name, int length, const char *tail) {
+    char other[MEBI__LONG_NAME_BYTES];
+    snprintf(other, sizeof other, "%.*s%s", length, name, tail);
+    for (int i = 0; i < file->count; i++)
+        if (strcmp(file->tensor[i].name, other) == 0) return 1;
+    return 0;
+}
+
+/* Integers are weights only together with their scale, and nothing else that changes them. NULL if so. */
+static const char *why_no_int8(const mebi__stored_file *file, const char *name) {
+    int length = (int)strlen(name);
+    if (!is_beside(file, name, length, "_scale")) return "it is int8 without a scale beside it";
+    int stem = length > 7 && ends_with(name, ".weight") ? length - 7 : length;
+    if (is_beside(file, name, length, "_zero_point")) return "its int8 has a zero point";
+    if (is_beside(file, name, stem, ".comfy_quant")) return "its int8 may be rotated (comfy_quant)";
+    return NULL;
+}
+
 static mebi_status add_stored(mebi__tensors *set, const mebi__renaming *renaming, int file,
                               const mebi__stored *stored, mebi_error *err) {
     char name[MEBI__LONG_NAME_BYTES];
@@ -99,6 +117,8 @@ static mebi_status add_stored(mebi__tensors *set, const mebi__renaming *renaming
         .unsupported = stored->unsupported,
         .file = file,
     };
+    if (!entry.unsupported && stored->dtype == MEBI__I8)
+        entry.unsupported = why_no_int8(&set->file[file], stored->name);
     if (slices == 3) return add_thirds(set, name, &entry, err);
     mebi__shape *shape = &entry.tensor.shape;
     if (mebi__names_is_flat(renaming, name)) /* [C, C, 1, 1] -> [C, C] */
