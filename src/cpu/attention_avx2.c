@@ -25,7 +25,8 @@ typedef struct layout {
     int64_t queries;          /* most of one task */
     int64_t keys;             /* of a block */
     int64_t score_stride;
-    size_t at_keys, at_values, at_scores, at_outputs, at_state, floats; /* offsets in floats; total */
+    size_t at_keys, at_values, at_scores, at_outputs, at_state; /* offsets in floats */
+    size_t floats;                                              /* in all */
 } layout;
 
 typedef struct attention {
@@ -175,12 +176,13 @@ static void pack_keys(const attention *c, const block *b, int64_t head) {
     const mebi__op *op = c->op;
     const int64_t width = op->a1.shape.dim[1], head_dim = c->at.head_dim;
     const float *k = (const float *)mebi__cpu_data(op->a1) + b->first_key * width + head * head_dim;
-    for (int64_t i = 0; i < b->keys_in_block; i += MEBI__TILE_COLUMNS, k += MEBI__TILE_COLUMNS * width) {
+    for (int64_t i = 0; i < b->keys_in_block; i += MEBI__TILE_COLUMNS) {
         int64_t count = b->keys_in_block - i;
         if (count >= 2 * MEBI__TILE_COLUMNS)
             expect_rows(k + MEBI__TILE_COLUMNS * width, MEBI__TILE_COLUMNS, width, head_dim);
         mebi__panel_avx2(k, MEBI__F32, width, (int)smaller(count, MEBI__TILE_COLUMNS), head_dim,
                          b->keys + i * head_dim);
+        k += MEBI__TILE_COLUMNS * width;
     }
 }
 
