@@ -236,7 +236,7 @@ static void init_kernels(const mebi__cpu_options *options, mebi__cpu_kernels *ta
         mebi__cpu_init_pointwise_avx2(table);
         mebi__cpu_init_gemm_avx2(table);
         mebi__cpu_init_attention_avx2(table);
-        mebi__cpu_init_int8_avx2(table);
+        mebi__cpu_init_int8_avx2(table, m.avx_vnni);
     }
     if (options->level >= MEBI__CPU_AVX512) {
         const int bf16 = options->bf16_products && m.avx512_bf16;

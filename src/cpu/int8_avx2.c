@@ -1,6 +1,7 @@
 /* int8 products with AVX2: vpmaddubsw adds two products of u8 and i8 in 16 bits, vpmaddwd two of those in
- * 32. Must give the bits of ref_int8.c. */
+ * 32; where AVX-VNNI is, vpdpbusd does all of that. Must give the bits of ref_int8.c. */
 #include "cpu/avx2.h"
+#include "cpu/avx_vnni.h"
 #include "cpu/int8.h"
 
 #include <math.h>
@@ -11,9 +12,13 @@ enum { TILE_ROWS = 4 };
 /* s += x . b, four products to a sum. In assembly so that b stays in memory and every product is three
  * instructions whatever the compiler: what bounds this loop next to the multipliers is how many
  * instructions a core can start. */
-static inline __attribute__((always_inline)) void accumulate(__m256i *s, __m256i x, const unsigned char *b,
-                                                             __m256i ones) {
+static inline __attribute__((always_inline)) void accumulate(const int vnni, __m256i *s, __m256i x,
+                                                             const unsigned char *b, __m256i ones) {
     __m256i t;
+    if (vnni) {
+        add_fours_vnni(s, x, b);
+        return;
+    }
     __asm__("vpmaddubsw %4, %2, %1\n\tvpmaddwd %3, %1, %1\n\tvpaddd %1, %0, %0"
             : "+x"(*s), "=&x"(t)
             : "x"(x), "x"(ones), "m"(*(const __m256i *)(const void *)b));
@@ -23,8 +28,8 @@ static inline __attribute__((always_inline)) void accumulate(__m256i *s, __m256i
 #define ROW(r, at)                                                                                 \
     if (rows > r) {                                                                                \
         const __m256i v = _mm256_set1_epi32(*(const int32_t *)(const void *)(x##r + k + at));      \
-        accumulate(&s##r, v, q + 16 * at, ones);                                                   \
-        accumulate(&t##r, v, q + 16 * at + 32, ones);                                              \
+        accumulate(vnni, &s##r, v, q + 16 * at, ones);                                             \
+        accumulate(vnni, &t##r, v, q + 16 * at + 32, ones);                                        \
     }
 #define FOUR_K(at) ROW(0, at) ROW(1, at) ROW(2, at) ROW(3, at)
 
@@ -42,7 +47,8 @@ static inline __attribute__((always_inline)) void finish(const mebi__int8_block 
     _mm256_storeu_ps(y + 8, _mm256_fmadd_ps(v, sx, high));
 }
 
-static inline __attribute__((always_inline)) void tile(const int rows, const mebi__int8_block *b) {
+static inline __attribute__((always_inline)) void tile(const int vnni, const int rows,
+                                                       const mebi__int8_block *b) {
     const unsigned char *x0 = b->x, *x1 = x0 + (rows > 1 ? b->x_stride : 0),
                         *x2 = x1 + (rows > 2 ? b->x_stride : 0),
                         *x3 = x2 + (rows > 3 ? b->x_stride : 0);
@@ -80,17 +86,18 @@ static void prefetch_rows(const mebi__int8_block *b, int64_t rows) {
             _mm_prefetch((const char *)b->x + (size_t)r * b->x_stride + k, _MM_HINT_T0);
 }
 
-static void multiply_avx2(int64_t rows, const mebi__int8_block *block) {
+static inline __attribute__((always_inline)) void multiply_rows(const int vnni, int64_t rows,
+                                                                const mebi__int8_block *block) {
     mebi__int8_block b = *block;
     const int64_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
     for (int64_t i = 0; i < tiles; i++, rows -= TILE_ROWS) {
         prefetch(&b, i, tiles);
         prefetch_rows(&b, rows);
         switch (rows) {
-        case 1: tile(1, &b); break;
-        case 2: tile(2, &b); break;
-        case 3: tile(3, &b); break;
-        default: tile(4, &b); break;
+        case 1: tile(vnni, 1, &b); break;
+        case 2: tile(vnni, 2, &b); break;
+        case 3: tile(vnni, 3, &b); break;
+        default: tile(vnni, 4, &b); break;
         }
         b.x += TILE_ROWS * b.x_stride;
         b.scale_x = (const float *)(const void *)((const unsigned char *)b.scale_x +
@@ -99,8 +106,20 @@ static void multiply_avx2(int64_t rows, const mebi__int8_block *block) {
     }
 }
 
-static void linear_int8(const mebi__cpu_call *call) {
-    mebi__int8_linear(call, multiply_avx2, MEBI__INT8_PANEL);
+static void multiply_plain(int64_t rows, const mebi__int8_block *b) {
+    multiply_rows(0, rows, b);
+}
+
+static void multiply_vnni(int64_t rows, const mebi__int8_block *b) {
+    multiply_rows(1, rows, b);
+}
+
+static void linear_plain(const mebi__cpu_call *call) {
+    mebi__int8_linear(call, multiply_plain, MEBI__INT8_PANEL);
+}
+
+static void linear_vnni(const mebi__cpu_call *call) {
+    mebi__int8_linear(call, multiply_vnni, MEBI__INT8_PANEL);
 }
 
 /* ---- rotation and rounding of activations ---- */
@@ -223,8 +242,8 @@ static void quantize(const mebi__cpu_call *call) {
     run_spans(call, dim[0], rows_per_share(dim[1]), quantize_rows);
 }
 
-void mebi__cpu_init_int8_avx2(mebi__cpu_kernels *table) {
-    table->run[MEBI__OP_LINEAR_INT8] = linear_int8;
+void mebi__cpu_init_int8_avx2(mebi__cpu_kernels *table, int vnni) {
+    table->run[MEBI__OP_LINEAR_INT8] = vnni ? linear_vnni : linear_plain;
     table->scratch[MEBI__OP_LINEAR_INT8] = mebi__int8_linear_scratch;
     table->run[MEBI__OP_QUANTIZE] = quantize;
 }

@@ -31,8 +31,8 @@ void mebi__cpu_init_pointwise_avx2(mebi__cpu_kernels *table);
 /* linear, conv2d, attention. */
 void mebi__cpu_init_gemm_avx2(mebi__cpu_kernels *table);
 void mebi__cpu_init_attention_avx2(mebi__cpu_kernels *table);
-/* linear_int8, quantize. */
-void mebi__cpu_init_int8_avx2(mebi__cpu_kernels *table);
+/* linear_int8, quantize. vnni: the machine has AVX-VNNI. */
+void mebi__cpu_init_int8_avx2(mebi__cpu_kernels *table, int vnni);
 
 /* AVX-512's; each where it is faster. bf16: with products of bf16, which the machine must have; vnni
  * likewise. */

@@ -11,6 +11,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Inlined hundreds of times these take compilers minutes. */
+#define APART __attribute__((noinline, unused))
+
 typedef struct wide_f32 {
     __m256 half[2];
 } wide_f32;
@@ -126,7 +129,7 @@ static inline void wide_storeu_ps(void *p, wide_f32 v) {
 #define _mm512_storeu_ps wide_storeu_ps
 
 /* Masked lanes are not touched in memory. */
-static inline wide_f32 wide_maskz_loadu_ps(__mmask16 mask, const void *p) {
+APART static wide_f32 wide_maskz_loadu_ps(__mmask16 mask, const void *p) {
     lanes l;
     memset(&l, 0, sizeof l);
     for (int i = 0; i < 16; i++)
@@ -134,13 +137,13 @@ static inline wide_f32 wide_maskz_loadu_ps(__mmask16 mask, const void *p) {
     return of_f32(l);
 }
 #define _mm512_maskz_loadu_ps wide_maskz_loadu_ps
-static inline void wide_mask_storeu_ps(void *p, __mmask16 mask, wide_f32 v) {
+APART static void wide_mask_storeu_ps(void *p, __mmask16 mask, wide_f32 v) {
     lanes l = lanes_f32(v);
     for (int i = 0; i < 16; i++)
         if (mask >> i & 1) memcpy((char *)p + 4 * i, &l.f[i], 4);
 }
 #define _mm512_mask_storeu_ps wide_mask_storeu_ps
-static inline void half_mask_storeu_epi32(void *p, __mmask8 mask, __m256i v) {
+APART static void half_mask_storeu_epi32(void *p, __mmask8 mask, __m256i v) {
     int32_t l[8];
     memcpy(l, &v, sizeof l);
     for (int i = 0; i < 8; i++)
@@ -220,7 +223,7 @@ static inline float from_bf16(uint16_t bits) {
     return flushed(v);
 }
 
-static inline void add_bf16(wide_f32 *s, wide_f32 v, wide_f32 b) {
+APART static void add_bf16(wide_f32 *s, wide_f32 v, wide_f32 b) {
     lanes sum = lanes_f32(*s), x = lanes_f32(v), y = lanes_f32(b);
     for (int i = 0; i < 16; i++)
         for (int j = 1; j >= 0; j--)
@@ -230,7 +233,7 @@ static inline void add_bf16(wide_f32 *s, wide_f32 v, wide_f32 b) {
 }
 
 /* The first factor is unsigned, the second signed; nothing saturates. */
-static inline void add_fours(wide_int *s, wide_int u, wide_int q) {
+APART static void add_fours(wide_int *s, wide_int u, wide_int q) {
     lanes sum = lanes_int(*s), x = lanes_int(u), y = lanes_int(q);
     for (int i = 0; i < 16; i++)
         for (int j = 0; j < 4; j++) sum.i[i] += (int32_t)x.u8[4 * i + j] * y.s8[4 * i + j];
@@ -238,11 +241,11 @@ static inline void add_fours(wide_int *s, wide_int u, wide_int q) {
 }
 
 /* Pairs saturate to 16 bits, as they would. */
-static inline void add_fours_plain(wide_int *s, wide_int u, wide_int q, wide_int ones) {
+APART static void add_fours_plain(wide_int *s, wide_int u, wide_int q, wide_int ones) {
     *s = wide_add_epi32(*s, wide_madd_epi16(wide_maddubs_epi16(u, q), ones));
 }
 
-static inline __m256i to_bf16(wide_f32 v) {
+APART static __m256i to_bf16(wide_f32 v) {
     lanes l = lanes_f32(v);
     uint16_t out[16];
     for (int i = 0; i < 16; i++) {
