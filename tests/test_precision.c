@@ -371,6 +371,8 @@ static void the_audit_tells_each_layer(void **state) {
     assert_true(dit->error == dit->line[dit->lines - 1].error);
     assert_true(dit->error > 1e-3 && dit->error < 0.03);
     assert_true(encoder->error > 1e-3 && encoder->error < 0.03);
+    /* Rounding to 8 bits, once a layer. */
+    assert_true(dit->floor > 5e-4 && dit->floor < dit->error);
     assert_true(line_of(encoder, "encoder.embed")->error == 0);
     assert_int_equal(dit->kinds, MEBI_AUDIT_KINDS);
     /* One kind is less than all, and together, as independent errors add, about all. */

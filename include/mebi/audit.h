@@ -65,6 +65,8 @@ typedef struct mebi_audit_result {
     int kinds; /* 0 where memory holds only one form of the weights at a time */
     mebi_audit_kind kind[MEBI_AUDIT_KINDS];
     double error; /* of the part's result; NaN if it has values that are no numbers */
+    double floor; /* the same with plain matrices and each stage's result rounded to bf16, nothing else:
+                     what programs that compute in bf16 lose at least */
 } mebi_audit_result;
 
 typedef struct mebi_audit_report {

@@ -32,7 +32,7 @@ typedef struct mebi__audit_passes {
     double last_error;
 } mebi__audit_passes;
 
-/* With plain matrices; the results are kept. Once. */
+/* With plain matrices; the results are kept. Once. And again for the floor. */
 MEBI_MUST_USE mebi_status mebi__audit_exact(mebi__audit_passes *p);
 /* Quantized, and once more with each stage's result made exact. Fills the lines. */
 MEBI_MUST_USE mebi_status mebi__audit_quantized(mebi__audit_passes *p);

@@ -12,6 +12,7 @@ enum {
     PASS_WHOLE, /* compares */
     PASS_APART, /* compares, then puts the exact result in its place */
     PASS_LAST,  /* compares the last stage only */
+    PASS_FLOOR, /* with plain matrices, each stage's result rounded to bf16; compares the last */
 };
 
 /* ---- one stage ---- */
@@ -60,6 +61,10 @@ static double compare(const mebi__audit_stage *to, const float *now, double *fur
     return off > 0 ? sqrt(off / all) : 0;
 }
 
+static void round_to_bf16(float *x, size_t count) {
+    for (size_t i = 0; i < count; i++) x[i] = mebi__bf16_to_f32(mebi__f32_to_bf16(x[i]));
+}
+
 static void observe(void *context, mebi__stream *s, const char *stage, int index, mebi__view view) {
     mebi__audit_passes *p = context;
     if (p->kind == PASS_EXACT) {
@@ -72,9 +77,15 @@ static void observe(void *context, mebi__stream *s, const char *stage, int index
             mebi__fail(s->err, MEBI_INTERNAL, "%s is not a stage of the exact pass.", stage);
         return;
     }
-    if (p->kind == PASS_LAST && i < p->stages - 1) return;
+    int last = i == p->stages - 1;
+    if (p->kind == PASS_LAST && !last) return;
     mebi__download(s, view, p->now);
     if (mebi__stream_wait(s) != MEBI_OK) return;
+    if (p->kind == PASS_FLOOR && !last) {
+        round_to_bf16(p->now, p->stage[i].count);
+        mebi__upload(s, view, p->now);
+        return;
+    }
     mebi_audit_line *line = &p->result->line[i];
     p->last_error = compare(&p->stage[i], p->now, p->kind == PASS_WHOLE ? &line->furthest : NULL);
     if (p->kind == PASS_WHOLE) line->error = p->last_error;
@@ -107,7 +118,7 @@ static mebi_status pass(mebi__audit_passes *p, int kind) {
     mebi__device *d = p->device;
     mebi__stream s = {.device = d,
                       .err = p->err,
-                      .exact = kind == PASS_EXACT,
+                      .exact = kind == PASS_EXACT || kind == PASS_FLOOR,
                       .observe = observe,
                       .observe_context = p};
     size_t arena, scratch;
@@ -132,7 +143,10 @@ mebi_status mebi__audit_exact(mebi__audit_passes *p) {
     if (p->stages == 0)
         return mebi__fail(p->err, MEBI_INTERNAL, "The part has no stages to compare.");
     p->now = mebi__alloc_array(MEBI__TAG_GENERAL, p->most, sizeof *p->now);
-    return p->now ? MEBI_OK : mebi__fail(p->err, MEBI_NO_MEMORY, "No memory to compare with.");
+    if (!p->now) return mebi__fail(p->err, MEBI_NO_MEMORY, "No memory to compare with.");
+    MEBI_TRY(pass(p, PASS_FLOOR));
+    p->result->floor = p->last_error;
+    return MEBI_OK;
 }
 
 mebi_status mebi__audit_quantized(mebi__audit_passes *p) {

@@ -112,6 +112,7 @@ static void print_table(const mebi_audit_report *r) {
         }
         for (int k = 0; k < result->kinds; k++)
             printf("only %-23s %8.3f %%\n", result->kind[k].name, 100 * result->kind[k].error);
+        printf("bf16 between layers, no more    %5.3f %%\n", 100 * result->floor);
         printf("%s in %s: error of the result %.3f %%\n\n",
                mebi_audit_part_name((mebi_audit_part)part), mebi_precision_name(r->precision),
                100 * result->error);
@@ -134,8 +135,8 @@ static json_t *result_json(const mebi_audit_result *result) {
     }
     for (int k = 0; k < result->kinds; k++)
         json_object_set_new(kinds, result->kind[k].name, number(result->kind[k].error));
-    return json_pack("{s:o, s:o, s:o}", "error", number(result->error), "stages", lines, "only",
-                     kinds);
+    return json_pack("{s:o, s:o, s:o, s:o}", "error", number(result->error), "bf16_between_layers",
+                     number(result->floor), "stages", lines, "only", kinds);
 }
 
 static void print_json(const mebi_audit_params *p, const mebi_audit_report *r, double limit) {
