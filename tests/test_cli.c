@@ -415,7 +415,7 @@ static void audits(void **state) {
     (void)state;
     assert_code(RUN("audit", "-m", TINY, "--size", "32", "--limit", "100"), 0);
     assert_printed("dit.layers.0");
-    assert_printed("only w2");
+    assert_printed("only w1 w2 w3");
     assert_printed("transformer in int8: error of the result");
     assert_int_equal(ran.err.length, 0);
     assert_code(RUN("audit", "-m", TINY, "--size", "32", "--part", "transformer", "--limit",

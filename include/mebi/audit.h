@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-enum { MEBI_AUDIT_LINES = 256, MEBI_AUDIT_KINDS = 4 };
+enum { MEBI_AUDIT_LINES = 256, MEBI_AUDIT_KINDS = 3 };
 
 typedef enum mebi_audit_part {
     MEBI_AUDIT_ENCODER,     /* token ids to features */

@@ -168,8 +168,9 @@ void mebi__audit_release(mebi__audit_passes *p) {
 
 enum { BLOCK_MATRICES = 7 };
 
-static const char *const kind_names[MEBI_AUDIT_KINDS] = {"q k v", "out", "w1 w3", "w2"};
-static const int kind_of[BLOCK_MATRICES] = {0, 0, 0, 1, 2, 2, 3};
+/* A feed-forward's three belong together: their packed forms are smoothed against each other. */
+static const char *const kind_names[MEBI_AUDIT_KINDS] = {"q k v", "out", "w1 w2 w3"};
+static const int kind_of[BLOCK_MATRICES] = {0, 0, 0, 1, 2, 2, 2};
 
 static int blocks_of(const mebi__bench_work *w) {
     if (w->stage == MEBI_BENCH_ENCODE) return w->model.encoder.config.layers - 1;

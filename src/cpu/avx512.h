@@ -45,7 +45,7 @@ static inline __attribute__((always_inline)) __m256i to_bf16(__m512 v) {
 
 /* The first n of 16 lanes, n >= 0. */
 static inline __mmask16 first_lanes(int64_t n) {
-    return n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1);
+    return n >= 16 ? 0xffff : n > 0 ? (__mmask16)((1u << n) - 1) : 0;
 }
 
 #endif

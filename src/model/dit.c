@@ -25,11 +25,16 @@ static void load_block(mebi__params *p, mebi__dit_block *b, const mebi__dit_conf
     mebi__param_product(p, &b->k, d, d, "%s.%d.attention.to_k.weight", group, i);
     mebi__param_product(p, &b->v, d, d, "%s.%d.attention.to_v.weight", group, i);
     mebi__param_product(p, &b->o, d, d, "%s.%d.attention.to_out.0.weight", group, i);
+    const mebi__matrix *attention[] = {&b->q, &b->k, &b->v}, *ffn[] = {&b->w1, &b->w3};
+    for (int k = 0; k < 3; k++)
+        mebi__param_fold(p, attention[k], "%s.%d.attention_norm1.weight", group, i);
     b->norm_q = mebi__param_vector(p, c->head_dim, "%s.%d.attention.norm_q.weight", group, i);
     b->norm_k = mebi__param_vector(p, c->head_dim, "%s.%d.attention.norm_k.weight", group, i);
     mebi__param_product(p, &b->w1, f, d, "%s.%d.feed_forward.w1.weight", group, i);
     mebi__param_product(p, &b->w2, d, f, "%s.%d.feed_forward.w2.weight", group, i);
     mebi__param_product(p, &b->w3, f, d, "%s.%d.feed_forward.w3.weight", group, i);
+    for (int k = 0; k < 2; k++) mebi__param_fold(p, ffn[k], "%s.%d.ffn_norm1.weight", group, i);
+    mebi__param_smooth(p, &b->w1, &b->w3, &b->w2);
     if (!modulated) return;
     b->modulation_w =
         mebi__param_matrix(p, 4 * d, c->adaln_dim, "%s.%d.adaLN_modulation.0.weight", group, i);
@@ -48,6 +53,7 @@ static void load_ends(mebi__params *p, mebi__dit *m) {
     m->time_b1 = mebi__param_vector(p, c->time_hidden, "t_embedder.mlp.0.bias");
     m->time_w2 = mebi__param_matrix(p, c->adaln_dim, c->time_hidden, "t_embedder.mlp.2.weight");
     m->time_b2 = mebi__param_vector(p, c->adaln_dim, "t_embedder.mlp.2.bias");
+    m->ones = mebi__param_ones(p, d);
     m->x_pad = mebi__param_vector(p, d, "x_pad_token");
     m->cap_pad = mebi__param_vector(p, d, "cap_pad_token");
     m->final_modulation_w = mebi__param_matrix(
@@ -139,8 +145,9 @@ static modulation modulation_of(mebi__view all, int64_t index, int64_t d) {
 }
 
 /* x += tanh(gate) * norm2(attention(norm1(x) * (1 + scale))) */
-static void attend(mebi__stream *s, const mebi__dit_block *b, const mebi__dit_config *c,
+static void attend(mebi__stream *s, const mebi__dit *m, const mebi__dit_block *b,
                    const modulation *mod, mebi__view cos, mebi__view sin, mebi__view x) {
+    const mebi__dit_config *c = &m->config;
     int64_t tokens = x.shape.dim[0], d = c->dim;
     const float head_eps = 1e-5f; /* the reference fixes it, whatever norm_eps is */
     mebi__view a = mebi__take2(s, MEBI__F32, tokens, d);
@@ -148,7 +155,8 @@ static void attend(mebi__stream *s, const mebi__dit_block *b, const mebi__dit_co
     mebi__view k = mebi__take2(s, MEBI__F32, tokens, d);
     mebi__view v = mebi__take2(s, MEBI__F32, tokens, d);
     mebi__view rows = mebi__rows_over(s, &b->q, a);
-    mebi__rms_norm(s, x, b->attention_norm1, mod->scale_attention, c->norm_eps, rows);
+    mebi__rms_norm(s, x, mebi__rows_norm(rows, b->attention_norm1, m->ones), mod->scale_attention,
+                   c->norm_eps, rows);
     mebi__product(s, rows, &b->q, q);
     mebi__product(s, rows, &b->k, k);
     mebi__product(s, rows, &b->v, v);
@@ -167,8 +175,9 @@ static void attend(mebi__stream *s, const mebi__dit_block *b, const mebi__dit_co
 }
 
 /* x += tanh(gate) * norm2(w2(silu(w1 a) * w3 a)), a = norm1(x) * (1 + scale) */
-static void feed_forward(mebi__stream *s, const mebi__dit_block *b, const mebi__dit_config *c,
+static void feed_forward(mebi__stream *s, const mebi__dit *m, const mebi__dit_block *b,
                          const modulation *mod, mebi__view x) {
+    const mebi__dit_config *c = &m->config;
     int64_t tokens = x.shape.dim[0], chunks = (tokens + FFN_ROWS - 1) / FFN_ROWS;
     int64_t chunk = (tokens + chunks - 1) / chunks;
     mebi__view a = mebi__take2(s, MEBI__F32, tokens, c->dim);
@@ -179,8 +188,8 @@ static void feed_forward(mebi__stream *s, const mebi__dit_block *b, const mebi__
         mebi__view h1 = mebi__take2(s, MEBI__F32, count, c->ffn_hidden);
         mebi__view h3 = mebi__take2(s, MEBI__F32, count, c->ffn_hidden);
         mebi__view rows = mebi__rows_over(s, &b->w1, part);
-        mebi__rms_norm(s, mebi__view_rows(x, first, count), b->ffn_norm1, mod->scale_ffn, c->norm_eps,
-                       rows);
+        mebi__rms_norm(s, mebi__view_rows(x, first, count), mebi__rows_norm(rows, b->ffn_norm1, m->ones),
+                       mod->scale_ffn, c->norm_eps, rows);
         mebi__product(s, rows, &b->w1, h1);
         mebi__product(s, rows, &b->w3, h3);
         mebi__rows_give(s, &rows);
@@ -195,10 +204,10 @@ static void feed_forward(mebi__stream *s, const mebi__dit_block *b, const mebi__
     mebi__give(s, &a);
 }
 
-static void run_block(mebi__stream *s, const mebi__dit_block *b, const mebi__dit_config *c,
+static void run_block(mebi__stream *s, const mebi__dit *m, const mebi__dit_block *b,
                       const modulation *mod, mebi__view cos, mebi__view sin, mebi__view x) {
-    attend(s, b, c, mod, cos, sin, x);
-    feed_forward(s, b, c, mod, x);
+    attend(s, m, b, mod, cos, sin, x);
+    feed_forward(s, m, b, mod, x);
     mebi__stream_submit(s);
 }
 
@@ -232,7 +241,7 @@ void mebi__dit_prompt_take(mebi__stream *s, const mebi__dit *m, mebi__view featu
     mebi__stage(s, "dit.cap_embedder", -1, out->caption);
     const modulation plain = {0};
     for (int i = 0; i < c->refiner_layers && s->status == MEBI_OK; i++) {
-        run_block(s, &m->context_refiner[i], c, &plain, mebi__view_rows(out->cos, l.image, l.caption),
+        run_block(s, m, &m->context_refiner[i], &plain, mebi__view_rows(out->cos, l.image, l.caption),
                   mebi__view_rows(out->sin, l.image, l.caption), out->caption);
         mebi__stage(s, "dit.context_refiner", i, out->caption);
     }
@@ -351,14 +360,14 @@ void mebi__dit_forward(mebi__stream *s, const mebi__dit *m, const mebi__dit_prom
     mebi__stage(s, "dit.x_embedder", -1, image_rows);
     for (int i = 0; i < c->refiner_layers && s->status == MEBI_OK; i++) {
         modulation mod = modulation_of(step->block, i, c->dim);
-        run_block(s, &m->noise_refiner[i], c, &mod, mebi__view_rows(prompt->cos, 0, image),
+        run_block(s, m, &m->noise_refiner[i], &mod, mebi__view_rows(prompt->cos, 0, image),
                   mebi__view_rows(prompt->sin, 0, image), image_rows);
         mebi__stage(s, "dit.noise_refiner", i, image_rows);
     }
     mebi__copy(s, prompt->caption, mebi__view_rows(x, image, caption));
     for (int i = 0; i < c->layers && s->status == MEBI_OK; i++) {
         modulation mod = modulation_of(step->block, c->refiner_layers + i, c->dim);
-        run_block(s, &m->layer[i], c, &mod, prompt->cos, prompt->sin, x);
+        run_block(s, m, &m->layer[i], &mod, prompt->cos, prompt->sin, x);
         mebi__stage(s, "dit.layers", i, x);
     }
     final_layer(s, m, step->final, x, out);

@@ -32,6 +32,7 @@ typedef struct mebi__dit {
     mebi__view cap_norm, cap_embed_w, cap_embed_b; /* [caption_dim], [D, caption_dim], [D] */
     mebi__view time_w1, time_b1, time_w2, time_b2;
     mebi__view x_pad, cap_pad;                    /* [D] */
+    mebi__view ones;                              /* [D]: mebi__rows_norm */
     mebi__view final_modulation_w, final_modulation_b, final_w, final_b;
     mebi__dit_block *noise_refiner, *context_refiner; /* config.refiner_layers each */
     mebi__dit_block *layer;                           /* config.layers */

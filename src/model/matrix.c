@@ -6,6 +6,10 @@ mebi__view mebi__rows_over(mebi__stream *s, const mebi__matrix *w, mebi__view x)
     return mebi__take(s, MEBI__INT8_ROWS, 2, x.shape.dim);
 }
 
+mebi__view mebi__rows_norm(mebi__view rows, mebi__view norm, mebi__view ones) {
+    return rows.dtype == MEBI__INT8_ROWS ? ones : norm;
+}
+
 mebi__view mebi__rows_take(mebi__stream *s, const mebi__matrix *w, mebi__view x) {
     mebi__view rows = mebi__rows_over(s, w, x);
     if (rows.dtype == MEBI__INT8_ROWS) mebi__quantize(s, x, rows);

@@ -20,6 +20,8 @@ mebi__view mebi__rows_take(mebi__stream *s, const mebi__matrix *w, mebi__view x)
 /* Where an operation that can quantize its result puts rows for a matrix like w: x itself, to be written
  * over, or quantized rows of x's shape. */
 mebi__view mebi__rows_over(mebi__stream *s, const mebi__matrix *w, mebi__view x);
+/* The weight of the norm that makes such rows: its own, or ones where packed matrices have it folded in. */
+mebi__view mebi__rows_norm(mebi__view rows, mebi__view norm, mebi__view ones);
 void mebi__rows_give(mebi__stream *s, mebi__view *rows);
 
 /* y[M,N] = x w^T, for rows taken for a matrix like w. */

@@ -13,7 +13,9 @@ mebi_status mebi__params_end(mebi__params *p) {
     if (p->status == MEBI_OK) p->status = mebi__tensors_report(p->how.tensors, p->err);
     if (p->status == MEBI_OK) p->status = mebi__params_pack(p);
     mebi__free(p->job);
+    mebi__free(p->smooth);
     p->job = NULL;
+    p->smooth = NULL;
     p->err = NULL; /* the caller's error need not outlive loading */
     return p->status;
 }
@@ -22,6 +24,7 @@ void mebi__params_release(mebi__params *p) {
     for (int i = 0; i < p->count; i++) p->how.device->table->buffer_destroy(p->how.device, p->buffer[i]);
     mebi__free(p->buffer);
     mebi__free(p->job);
+    mebi__free(p->smooth);
     mebi__free(p->packed);
     mebi__cache_close(&p->cache);
     *p = (mebi__params){0};
@@ -128,6 +131,30 @@ void mebi__param_product(mebi__params *p, mebi__matrix *out, int64_t rows, int64
     va_end(args);
     *out = (mebi__matrix){.plain = plain_matrix(p, t)};
     if (t && p->how.precision == MEBI__PRECISION_INT8) mebi__params_pack_later(p, out, t);
+}
+
+void mebi__param_fold(mebi__params *p, const mebi__matrix *matrix, const char *norm, ...) {
+    char full[NAME_BYTES];
+    va_list args;
+    va_start(args, norm);
+    vsnprintf(full, sizeof full, norm, args);
+    va_end(args);
+    for (int i = p->jobs - 1; i >= 0; i--)
+        if (p->job[i].matrix == matrix) {
+            p->job[i].norm = mebi__tensors_find(p->how.tensors, full);
+            return;
+        }
+}
+
+mebi__view mebi__param_ones(mebi__params *p, int64_t n) {
+    mebi__view v = {0};
+    float *ones = p->status == MEBI_OK ? mebi__alloc_array(p->tag, (size_t)n, sizeof *ones) : NULL;
+    for (int64_t i = 0; ones && i < n; i++) ones[i] = 1;
+    if (ones) v = place(p, &(mebi__shape){1, {n}}, MEBI__F32, ones, (size_t)n * sizeof *ones);
+    else if (p->status == MEBI_OK)
+        p->status = mebi__fail(p->err, MEBI_NO_MEMORY, "No memory for a model's tensors.");
+    mebi__free(ones);
+    return v;
 }
 
 /* Biases and norms are looked through when they are loaded: they are small. */

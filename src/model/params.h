@@ -32,10 +32,18 @@ typedef struct mebi__loading {
     void *context;
 } mebi__loading;
 
+/* A feed-forward whose packed form is smoothed: down(silu(gate a) * (up a)). Channels that up and gate
+ * make far larger than the rest would swallow their neighbours' rounding; so each channel's row of `up` is
+ * divided by a power of two and its column of `down` multiplied, which changes no product. */
+typedef struct mebi__smooth {
+    const mebi__matrix *gate, *up, *down;
+} mebi__smooth;
+
 /* A matrix that is to be packed when all are known. */
 typedef struct mebi__pack_job {
     mebi__matrix *matrix;
     const mebi__tensor *tensor;
+    const mebi__tensor *norm; /* [k]: the weight of the norm before, folded into the columns; or NULL */
     size_t offset, bytes; /* in the packed block */
 } mebi__pack_job;
 
@@ -47,6 +55,8 @@ typedef struct mebi__params {
     int count, capacity;
     mebi__pack_job *job;
     int jobs, job_capacity;
+    mebi__smooth *smooth;
+    int smooths, smooth_capacity;
     /* All packed matrices of the part: in the cache's mapping, or in memory of their own. */
     size_t packed_bytes;
     mebi__cache_entry cache; /* data NULL: none */
@@ -69,6 +79,17 @@ mebi__param_matrix(mebi__params *p, int64_t rows, int64_t columns, const char *n
 __attribute__((format(printf, 5, 6))) void mebi__param_product(mebi__params *p, mebi__matrix *out,
                                                                int64_t rows, int64_t columns,
                                                                const char *name, ...);
+/* Folds the weight of the norm that makes a matrix's rows into its packed form: those rows are then made
+ * with ones instead (mebi__param_ones). A channel that the norm makes large, and the matrix reads as
+ * little, costs no precision then. Follows mebi__param_product. */
+__attribute__((format(printf, 3, 4))) void mebi__param_fold(mebi__params *p,
+                                                            const mebi__matrix *matrix,
+                                                            const char *norm, ...);
+/* Smooths a feed-forward's packed forms. Follows their mebi__param_product. */
+void mebi__param_smooth(mebi__params *p, const mebi__matrix *gate, const mebi__matrix *up,
+                        const mebi__matrix *down);
+/* [n] ones. */
+mebi__view mebi__param_ones(mebi__params *p, int64_t n);
 /* A vector [n] as f32; [1, n] in the file is fine. A NaN or infinity in it is refused. */
 __attribute__((format(printf, 3, 4))) mebi__view mebi__param_vector(mebi__params *p, int64_t n,
                                                                     const char *name, ...);

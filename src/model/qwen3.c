@@ -18,6 +18,12 @@ static void load_layer(mebi__params *p, mebi__qwen3_layer *l, const mebi__qwen3_
     mebi__param_product(p, &l->gate, mid, hidden, "model.layers.%d.mlp.gate_proj.weight", i);
     mebi__param_product(p, &l->up, mid, hidden, "model.layers.%d.mlp.up_proj.weight", i);
     mebi__param_product(p, &l->down, hidden, mid, "model.layers.%d.mlp.down_proj.weight", i);
+    const mebi__matrix *attention[] = {&l->q, &l->k, &l->v}, *ffn[] = {&l->gate, &l->up};
+    for (int k = 0; k < 3; k++)
+        mebi__param_fold(p, attention[k], "model.layers.%d.input_layernorm.weight", i);
+    for (int k = 0; k < 2; k++)
+        mebi__param_fold(p, ffn[k], "model.layers.%d.post_attention_layernorm.weight", i);
+    mebi__param_smooth(p, &l->gate, &l->up, &l->down);
 }
 
 mebi_status mebi__qwen3_load(mebi__qwen3 *m, const mebi__loading *how,
@@ -27,6 +33,7 @@ mebi_status mebi__qwen3_load(mebi__qwen3 *m, const mebi__loading *how,
     mebi__params_begin(p, how, MEBI__TAG_ENCODER, err);
     m->layer = mebi__alloc_array(MEBI__TAG_ENCODER, (size_t)config->layers, sizeof *m->layer);
     if (!m->layer) p->status = mebi__fail(err, MEBI_NO_MEMORY, "No memory for the text encoder.");
+    m->ones = mebi__param_ones(p, config->hidden);
     m->embed = mebi__param_matrix(p, config->vocab, config->hidden, "model.embed_tokens.weight");
     for (int i = 0; i < config->layers - 1 && p->status == MEBI_OK; i++)
         load_layer(p, &m->layer[i], config, i);
@@ -46,8 +53,9 @@ typedef struct token_tables {
 } token_tables;
 
 /* x += o(attention(norm(x))) */
-static void attend(mebi__stream *s, const mebi__qwen3_layer *l, const mebi__qwen3_config *c,
+static void attend(mebi__stream *s, const mebi__qwen3 *m, const mebi__qwen3_layer *l,
                    const token_tables *rope, mebi__view x) {
+    const mebi__qwen3_config *c = &m->config;
     int64_t tokens = x.shape.dim[0], kv_width = (int64_t)c->kv_heads * c->head_dim;
     int64_t q_width = (int64_t)c->heads * c->head_dim;
     mebi__view none = {0};
@@ -57,7 +65,7 @@ static void attend(mebi__stream *s, const mebi__qwen3_layer *l, const mebi__qwen
     mebi__view v = mebi__take2(s, MEBI__F32, tokens, kv_width);
     mebi__view o = mebi__take2(s, MEBI__F32, tokens, q_width);
     mebi__view rows = mebi__rows_over(s, &l->q, a);
-    mebi__rms_norm(s, x, l->input_norm, none, c->norm_eps, rows);
+    mebi__rms_norm(s, x, mebi__rows_norm(rows, l->input_norm, m->ones), none, c->norm_eps, rows);
     mebi__product(s, rows, &l->q, q);
     mebi__product(s, rows, &l->k, k);
     mebi__product(s, rows, &l->v, v);
@@ -79,15 +87,16 @@ static void attend(mebi__stream *s, const mebi__qwen3_layer *l, const mebi__qwen
 }
 
 /* x += down(silu(gate(norm(x))) * up(norm(x))) */
-static void feed_forward(mebi__stream *s, const mebi__qwen3_layer *l, const mebi__qwen3_config *c,
+static void feed_forward(mebi__stream *s, const mebi__qwen3 *m, const mebi__qwen3_layer *l,
                          mebi__view x) {
+    const mebi__qwen3_config *c = &m->config;
     int64_t tokens = x.shape.dim[0];
     mebi__view none = {0};
     mebi__view a = mebi__take2(s, MEBI__F32, tokens, c->hidden);
     mebi__view gate = mebi__take2(s, MEBI__F32, tokens, c->intermediate);
     mebi__view up = mebi__take2(s, MEBI__F32, tokens, c->intermediate);
     mebi__view rows = mebi__rows_over(s, &l->gate, a);
-    mebi__rms_norm(s, x, l->post_norm, none, c->norm_eps, rows);
+    mebi__rms_norm(s, x, mebi__rows_norm(rows, l->post_norm, m->ones), none, c->norm_eps, rows);
     mebi__product(s, rows, &l->gate, gate);
     mebi__product(s, rows, &l->up, up);
     mebi__rows_give(s, &rows);
@@ -119,8 +128,8 @@ void mebi__qwen3_forward(mebi__stream *s, const mebi__qwen3 *m, const int32_t *i
     mebi__embed(s, tokens, m->embed, features);
     mebi__stage(s, "encoder.embed", -1, features);
     for (int i = 0; i < c->layers - 1; i++) {
-        attend(s, &m->layer[i], c, &rope, features);
-        feed_forward(s, &m->layer[i], c, features);
+        attend(s, m, &m->layer[i], &rope, features);
+        feed_forward(s, m, &m->layer[i], features);
         mebi__stage(s, "encoder.layer", i, features);
         if (mebi__stream_submit(s) != MEBI_OK) break;
     }

@@ -23,6 +23,7 @@ typedef struct mebi__qwen3 {
     mebi__qwen3_config config;
     mebi__params params;
     mebi__view embed;         /* [vocab, hidden] */
+    mebi__view ones;          /* [hidden]: mebi__rows_norm */
     mebi__qwen3_layer *layer; /* config.layers - 1 of them */
 } mebi__qwen3;
 

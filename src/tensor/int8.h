@@ -31,7 +31,7 @@ enum {
     MEBI__INT8_GROUP = 256,    /* most elements of a group */
     MEBI__INT8_MULTIPLE = 32,  /* K is a multiple: the smallest group */
     MEBI__INT8_ALIGNMENT = 64, /* of both forms, in bytes */
-    MEBI__INT8_VERSION = 1,    /* counts changes of the panels' layout or rounding */
+    MEBI__INT8_VERSION = 2,    /* counts changes of what is packed: layout, rounding, folding */
 };
 
 /* A group whose largest magnitude is below is taken for zeros: its scale's inverse would overflow. */

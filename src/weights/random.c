@@ -98,6 +98,13 @@ packed(builder *b, int64_t n, int64_t k, double gain, const char *name, ...) {
 
 /* ---- the diffusion transformer ---- */
 
+/* The i-th place planted under a key. */
+static int64_t spot_of(const builder *b, const char *key, int i, int64_t among) {
+    char name[160];
+    snprintf(name, sizeof name, "%s#%d", key, i);
+    return (int64_t)(mebi__random_seed(b->how->seed, name) % (uint64_t)among);
+}
+
 /* Outliers in a tensor: the same places for all tensors of one key. */
 static void plant(builder *b, mebi__recipe *r, const char *key, int spots, int64_t width,
                   int64_t among, float factor) {
@@ -105,21 +112,28 @@ static void plant(builder *b, mebi__recipe *r, const char *key, int spots, int64
     r->spots = spots;
     r->spot_width = width;
     r->factor = factor;
-    for (int i = 0; i < spots; i++) {
-        char name[160];
-        snprintf(name, sizeof name, "%s#%d", key, i);
-        r->spot[i] = (int64_t)(mebi__random_seed(b->how->seed, name) % (uint64_t)among);
-    }
+    for (int i = 0; i < spots; i++) r->spot[i] = spot_of(b, key, i, among);
+}
+
+/* The columns that read what was planted under that key. */
+static void balance(builder *b, mebi__recipe *r, const char *key, int columns, int64_t width,
+                    float factor) {
+    if (!r || !b->how->outliers) return;
+    r->columns = columns;
+    r->width = width;
+    r->column_factor = factor;
+    for (int i = 0; i < columns; i++) r->column[i] = spot_of(b, key, i, width);
 }
 
 static void dit_block(builder *b, const mebi__dit_config *c, const char *group, int i,
                       int modulated) {
-    const float branch = 64; /* of w1 and of w3: their product reaches 1e5 */
+    const float channel = 50, branch = 80; /* of w1 and of w3: their product reaches 1e5 */
+    const float read = 1.0f / 128;         /* of w2: as much from those as from the rest */
     int64_t d = c->dim, f = c->ffn_hidden;
     char key[64];
     snprintf(key, sizeof key, "%s.%d", group, i);
-    plant(b, vector(b, d, 1, 0.2, "%s.attention_norm1.weight", key), key, 6, 1, d, 50);
-    plant(b, vector(b, d, 1, 0.2, "%s.ffn_norm1.weight", key), key, 6, 1, d, 50);
+    plant(b, vector(b, d, 1, 0.2, "%s.attention_norm1.weight", key), key, 6, 1, d, channel);
+    plant(b, vector(b, d, 1, 0.2, "%s.ffn_norm1.weight", key), key, 6, 1, d, channel);
     /* What a block adds to the stream. */
     vector(b, d, 0.4, 0.1, "%s.attention_norm2.weight", key);
     vector(b, d, 0.4, 0.1, "%s.ffn_norm2.weight", key);
@@ -131,10 +145,16 @@ static void dit_block(builder *b, const mebi__dit_config *c, const char *group, 
     /* A block without modulation runs once a picture, and is never packed. */
     mebi__recipe *(*add)(builder *, int64_t, int64_t, double, const char *, ...) =
         modulated ? packed : matrix;
-    for (int k = 0; k < 4; k++) add(b, d, d, 1, "%s.%s.weight", key, leaf[k]);
-    plant(b, add(b, f, d, 1, "%s.feed_forward.w1.weight", key), key, 4, d, f, branch);
-    plant(b, add(b, f, d, 1, "%s.feed_forward.w3.weight", key), key, 4, d, f, branch);
-    add(b, d, f, 1, "%s.feed_forward.w2.weight", key);
+    for (int k = 0; k < 4; k++) {
+        mebi__recipe *r = add(b, d, d, 1, "%s.%s.weight", key, leaf[k]);
+        if (k < 3) balance(b, r, key, 6, d, 1 / channel);
+    }
+    for (int k = 1; k <= 3; k += 2) {
+        mebi__recipe *r = add(b, f, d, 1, "%s.feed_forward.w%d.weight", key, k);
+        plant(b, r, key, 4, d, f, branch);
+        balance(b, r, key, 6, d, 1 / channel);
+    }
+    balance(b, add(b, d, f, 1, "%s.feed_forward.w2.weight", key), key, 4, f, read);
     if (!modulated) return;
     matrix(b, 4 * d, c->adaln_dim, 0.5, "%s.adaLN_modulation.0.weight", key);
     vector(b, 4 * d, 0, 0.3, "%s.adaLN_modulation.0.bias", key);

@@ -16,7 +16,9 @@ typedef struct mebi__random_how {
      * their `data`, which all share, is NaN. Else the whole part is made at once. */
     int rows_only;
     /* As in diffusion transformers: six channels of each block's input are 50 times the rest, and in four
-     * of the feed-forward's channels silu(w1 a) * w3 a reaches 1e5. */
+     * of the feed-forward's channels silu(w1 a) * w3 a reaches 1e5. Columns that read them are as much
+     * smaller, as training leaves them: a block whose output hung on a handful of channels would magnify
+     * any rounding, bf16's too, and tell nothing of int8. */
     int outliers;
 } mebi__random_how;
 

@@ -39,6 +39,14 @@ static inline uint16_t element(const mebi__recipe *r, int64_t at) {
     return r->level[sum_of_bytes((uint32_t)(at & 1 ? hash >> 32 : hash))];
 }
 
+static void scale_columns(const mebi__recipe *r, int64_t first, int64_t count, uint16_t *out) {
+    for (int c = 0; c < r->columns; c++) {
+        int64_t i = (r->column[c] - first % r->width + r->width) % r->width;
+        for (; i < count; i += r->width)
+            out[i] = mebi__f32_to_bf16(mebi__bf16_to_f32(out[i]) * r->column_factor);
+    }
+}
+
 static void plant(const mebi__recipe *r, int64_t first, int64_t count, uint16_t *out) {
     for (int s = 0; s < r->spots; s++) {
         int64_t begin = r->spot[s] * r->spot_width - first, end = begin + r->spot_width;
@@ -59,6 +67,7 @@ void mebi__random_fill(const mebi__recipe *r, int64_t first, int64_t count, uint
     }
     if (i < count) out[i] = element(r, first + i);
     plant(r, first, count, out);
+    scale_columns(r, first, count, out);
 }
 
 void mebi__random_elements(const mebi__recipe *r, int64_t first, int64_t count, float *out) {

@@ -18,6 +18,10 @@ typedef struct mebi__recipe {
     int spots;
     int64_t spot[MEBI__RANDOM_SPOTS], spot_width; /* spot i begins at spot[i] * spot_width */
     float factor;
+    /* Columns that are `column_factor` times as large; rows have `width` elements. */
+    int columns;
+    int64_t column[MEBI__RANDOM_SPOTS], width;
+    float column_factor;
     uint16_t level[MEBI__RANDOM_LEVELS]; /* bf16, by mean and deviation */
 } mebi__recipe;
 

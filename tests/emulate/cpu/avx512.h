@@ -261,7 +261,7 @@ APART static __m256i to_bf16(wide_f32 v) {
 }
 
 static inline __mmask16 first_lanes(int64_t n) {
-    return n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1);
+    return n >= 16 ? 0xffff : n > 0 ? (__mmask16)((1u << n) - 1) : 0;
 }
 
 #endif
