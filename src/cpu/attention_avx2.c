@@ -11,6 +11,7 @@
  *   m = running maximum, l = running sum, o = running sum of p v, of each query
  *   s = q k^T;  m' = max(m, s);  p = 2^(s - m');  l, o *= 2^(m - m');  l += sum p;  o += p v
  */
+#include "cpu/division.h"
 #include "cpu/gemm.h"
 
 #include <immintrin.h>
@@ -49,10 +50,6 @@ static int64_t whole(int64_t n, int64_t unit) {
 
 static int64_t whole_tiles(int64_t n) {
     return whole(n, MEBI__TILE_COLUMNS);
-}
-
-static int64_t smaller(int64_t a, int64_t b) {
-    return a < b ? a : b;
 }
 
 static layout layout_of(const mebi__op *op) {

@@ -5,6 +5,7 @@
  * Each task owns its queries' outputs and takes the keys in ascending order: nothing depends on the
  * division into tasks or the number of threads. Rows and panels are of units (cpu/gemm.h). */
 #include "cpu/avx512.h"
+#include "cpu/division.h"
 #include "cpu/gemm512.h"
 
 #include <math.h>
@@ -38,10 +39,6 @@ typedef struct block {
 
 static int64_t whole(int64_t n, int64_t unit) {
     return (n + unit - 1) / unit * unit;
-}
-
-static int64_t smaller(int64_t a, int64_t b) {
-    return a < b ? a : b;
 }
 
 static layout layout_of(const mebi__op *op, int unit) {

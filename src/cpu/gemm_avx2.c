@@ -3,6 +3,7 @@
  * Weights are converted panel by panel, 16 rows by 256 of k: never a whole f32 copy. The division
  * into tasks may follow the number of threads because no sum depends on it (cpu/gemm.h). The loops
  * serve AVX-512's tiles too. */
+#include "cpu/division.h"
 #include "cpu/gemm.h"
 
 #include <immintrin.h>
@@ -28,10 +29,6 @@ static size_t thread_scratch(int64_t n) {
 
 size_t mebi__gemm_scratch(int64_t n, int threads) {
     return thread_scratch(n) * (size_t)threads;
-}
-
-static int64_t smaller(int64_t a, int64_t b) {
-    return a < b ? a : b;
 }
 
 /* Bytes of k elements of a row; k is whole blocks, as g->k is and every multiple of MEBI__GEMM_K. */
@@ -154,12 +151,6 @@ static void run_task(void *context, int task, int thread) {
     } else {
         multiply_block(g, m0, m1, n0, n1, panels, gathered);
     }
-}
-
-/* value in `parts` even blocks that are multiples of unit. */
-static int64_t block_of(int64_t value, int64_t parts, int64_t unit) {
-    int64_t units = (value + unit - 1) / unit;
-    return (units + parts - 1) / parts * unit;
 }
 
 /* Large blocks amortize packing; then smaller ones until every thread has several. */

@@ -1,5 +1,6 @@
 /* linear_int8 by blocks: which rows meet which panels, in which order. No arithmetic of its own but the
  * bias: an element of y is the sum of its groups in ascending order, whatever the division. */
+#include "cpu/division.h"
 #include "cpu/int8.h"
 
 #include <string.h>
@@ -16,16 +17,6 @@ typedef struct division {
     unsigned char *scratch;
     int64_t m_block, n_block, m_tasks, n_tasks;
 } division;
-
-static int64_t smaller(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
-/* value in `parts` even blocks that are multiples of unit. */
-static int64_t block_of(int64_t value, int64_t parts, int64_t unit) {
-    int64_t units = (value + unit - 1) / unit;
-    return (units + parts - 1) / parts * unit;
-}
 
 /* The last panel may have fewer than 16 columns: its sums take a detour. */
 size_t mebi__int8_linear_scratch(const mebi__op *op, int threads) {
