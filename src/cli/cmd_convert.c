@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/os.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/plain.h"
 #include "cli/terminal.h"
@@ -9,7 +10,6 @@
 
 #include <inttypes.h>
 #include <jansson.h>
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,18 +24,6 @@ typedef struct telling {
     terminal terminal;
     double told_at;
 } telling;
-
-static volatile sig_atomic_t interrupted; /* the signal's number, or 0 */
-
-static void on_interrupt(int number) {
-    interrupted = number;
-    signal(number, SIG_DFL); /* the second one ends at once */
-}
-
-static int is_interrupted(void *context) {
-    (void)context;
-    return interrupted != 0;
-}
 
 static void on_progress(void *context, const mebi_convert_progress *p) {
     telling *t = context;
@@ -158,13 +146,12 @@ int cmd_convert(int argc, char **argv) {
     if (status == MEBI_OK) status = check_paths(&a.params, &err);
     if (status == MEBI_OK) {
         telling t = {.terminal = terminal_open(a.quiet), .told_at = mebi__now_seconds()};
-        mebi_convert_callbacks callbacks = {&t, on_progress, is_interrupted};
-        signal(SIGINT, on_interrupt);
-        signal(SIGTERM, on_interrupt);
+        mebi_convert_callbacks callbacks = {&t, on_progress, interrupt_came};
+        interrupt_watch();
         status = mebi_convert(&a.params, &callbacks, &report, &err);
         terminal_clear(&t.terminal);
     }
     if (status == MEBI_OK) tell_result(&a, &report);
     else report_failure(status, &err);
-    return status == MEBI_CANCELLED ? 128 + interrupted : exit_code(status);
+    return status == MEBI_CANCELLED ? 128 + interrupt_number() : exit_code(status);
 }

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/os.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "cli/metadata.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -14,7 +15,6 @@
 
 #include <inttypes.h>
 #include <jansson.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,7 +25,8 @@ typedef struct arguments {
     const char *prompt, *negative, *size, *output;
     int64_t width, height, steps, seed, count, threads;
     double cfg, truncation, normalization;
-    const char *precision;
+    const char *precision_name;
+    mebi_precision precision;
     int json, quiet, help;
     int width_given, height_given, size_given, steps_given;
 } arguments;
@@ -41,18 +42,6 @@ typedef struct command {
     json_t *images; /* those saved */
     int elsewhere;  /* how many of them are not where they were wanted */
 } command;
-
-static volatile sig_atomic_t interrupted; /* the signal's number, or 0 */
-
-static void on_interrupt(int number) {
-    interrupted = number;
-    signal(number, SIG_DFL); /* the second one ends at once */
-}
-
-static int is_interrupted(void *context) {
-    (void)context;
-    return interrupted != 0;
-}
 
 static int print_usage(const option *options, int count) {
     printf("usage: mebi generate [-m MODEL] -p PROMPT [OPTIONS]\n\n"
@@ -107,7 +96,7 @@ static mebi_status parse(int argc, char **argv, arguments *a, int *shown, mebi_e
          0, 0, NULL},
         {0, "threads", OPTION_INTEGER, &a->threads, "N",
          "1 to 256; default: one for each physical core", 1, 256, NULL},
-        {0, "precision", OPTION_TEXT, &a->precision, "TYPE",
+        {0, "precision", OPTION_TEXT, &a->precision_name, "TYPE",
          "auto, f32, bf16 or int8: of the large matrix products.\n"
          "int8 is about twice as fast, at an error near 2 %; default auto:\n"
          "int8 for models of over half a billion weights, else f32",
@@ -138,9 +127,9 @@ static mebi_status read_prompts(command *c, mebi_error *err) {
     if (from_input && a->negative && strcmp(a->negative, "-") == 0)
         return mebi__fail(err, MEBI_BAD_ARGUMENT,
                           "Only one of prompt and negative prompt can come from standard input.");
-    MEBI_TRY(prompt_read("prompt", &a->prompt, &c->prompt, is_interrupted, err));
+    MEBI_TRY(prompt_read("prompt", &a->prompt, &c->prompt, interrupt_came, err));
     if (a->negative)
-        MEBI_TRY(prompt_read("negative prompt", &a->negative, &c->negative, is_interrupted, err));
+        MEBI_TRY(prompt_read("negative prompt", &a->negative, &c->negative, interrupt_came, err));
     if (a->negative && *a->negative && a->cfg == 0 && !a->quiet)
         fprintf(stderr, "mebi: the negative prompt has no effect without guidance (--cfg).\n");
     return MEBI_OK;
@@ -300,7 +289,7 @@ static mebi_status open_model(command *c, mebi_engine **engine, mebi_error *err)
     params.vae = a->vae;
     params.tokenizer = a->tokenizer;
     params.threads = (int)a->threads;
-    MEBI_TRY(read_precision(a->precision, &params.precision, err));
+    params.precision = a->precision;
     MEBI_TRY(mebi_engine_open(&params, &c->callbacks, engine, err));
     mebi_engine_info info = mebi_engine_describe(*engine);
     if (*info.unused_tensors && !a->quiet) {
@@ -341,8 +330,7 @@ static mebi_status check_paths(const arguments *a, mebi_error *err) {
 
 static mebi_status run(command *c, mebi_error *err) {
     const arguments *a = &c->args;
-    mebi_precision precision;
-    MEBI_TRY(read_precision(a->precision, &precision, err)); /* before anything is opened */
+    MEBI_TRY(read_precision(a->precision_name, &c->args.precision, err));
     MEBI_TRY(check_paths(a, err));
     MEBI_TRY(check_size(a, err));
     MEBI_TRY(output_choose(a->output, a->seed, (int)a->count, c->pattern, err));
@@ -378,19 +366,7 @@ static int conclude(const command *c, mebi_status status, mebi_error *err) {
     if (status == MEBI_CANCELLED) fputs("mebi: Interrupted.\n", stderr);
     else report_failure(status, err);
     if (status == MEBI_CANCELLED || lost || json_array_size(c->images)) tell_kept(c);
-    return status == MEBI_CANCELLED ? 128 + interrupted : exit_code(status);
-}
-
-static void watch_signals(void) {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        struct sigaction action = {.sa_handler = on_interrupt}, before;
-        /* nohup(1) has the end of a session ignored. */
-        if (numbers[i] == SIGHUP && sigaction(SIGHUP, NULL, &before) == 0 &&
-            before.sa_handler == SIG_IGN)
-            continue;
-        sigaction(numbers[i], &action, NULL);
-    }
+    return status == MEBI_CANCELLED ? 128 + interrupt_number() : exit_code(status);
 }
 
 int cmd_generate(int argc, char **argv) {
@@ -401,11 +377,11 @@ int cmd_generate(int argc, char **argv) {
     mebi_status status = parse(argc, argv, &c.args, &shown, &err);
     if (shown) return EXIT_OK;
     if (status != MEBI_OK) return report_failure(status, &err);
-    watch_signals();
+    interrupt_watch();
     c.terminal = terminal_open(c.args.quiet);
     c.images = json_array();
     c.callbacks = (mebi_callbacks){
-        .context = &c, .progress = on_progress, .image = on_image, .cancelled = is_interrupted,
+        .context = &c, .progress = on_progress, .image = on_image, .cancelled = interrupt_came,
         .notice = on_notice};
     status = run(&c, &err);
     terminal_clear(&c.terminal);
