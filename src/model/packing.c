@@ -8,39 +8,37 @@
 #include <math.h>
 #include <stdio.h>
 
+/* Room for one more of `size` bytes in a list of count; 0 without memory. */
+static int make_room(mebi__params *p, void **list, int count, int *capacity, size_t size) {
+    int wanted = *capacity ? 2 * *capacity : 64;
+    if (count < *capacity) return 1;
+    void *grown = mebi__realloc_array(MEBI__TAG_GENERAL, *list, (size_t)wanted, size);
+    if (!grown) {
+        p->status = mebi__fail(p->err, MEBI_NO_MEMORY, "No memory for a model's tensors.");
+        return 0;
+    }
+    *list = grown;
+    *capacity = wanted;
+    return 1;
+}
+
 void mebi__params_pack_later(mebi__params *p, mebi__matrix *matrix, const mebi__tensor *t) {
     mebi__shape shape = {2, {t->shape.dim[0], t->shape.dim[1]}};
     mebi__pack_job job = {.matrix = matrix, .tensor = t, .offset = p->packed_bytes};
+    void *list = p->job;
     if (p->status != MEBI_OK || !mebi__shape_bytes(&shape, MEBI__INT8_PANELS, &job.bytes)) return;
-    if (p->jobs == p->job_capacity) {
-        int capacity = p->job_capacity ? 2 * p->job_capacity : 64;
-        mebi__pack_job *grown = mebi__realloc_array(MEBI__TAG_GENERAL, p->job, (size_t)capacity,
-                                                    sizeof *grown);
-        if (!grown) {
-            p->status = mebi__fail(p->err, MEBI_NO_MEMORY, "No memory for a model's tensors.");
-            return;
-        }
-        p->job = grown;
-        p->job_capacity = capacity;
-    }
+    if (!make_room(p, &list, p->jobs, &p->job_capacity, sizeof job)) return;
+    p->job = list;
     p->job[p->jobs++] = job;
     p->packed_bytes += job.bytes; /* a multiple of 64, as every panel's */
 }
 
 void mebi__param_smooth(mebi__params *p, const mebi__matrix *gate, const mebi__matrix *up,
                         const mebi__matrix *down) {
+    void *list = p->smooth;
     if (p->status != MEBI_OK || p->how.precision != MEBI__PRECISION_INT8) return;
-    if (p->smooths == p->smooth_capacity) {
-        int capacity = p->smooth_capacity ? 2 * p->smooth_capacity : 64;
-        mebi__smooth *grown = mebi__realloc_array(MEBI__TAG_GENERAL, p->smooth, (size_t)capacity,
-                                                  sizeof *grown);
-        if (!grown) {
-            p->status = mebi__fail(p->err, MEBI_NO_MEMORY, "No memory for a model's tensors.");
-            return;
-        }
-        p->smooth = grown;
-        p->smooth_capacity = capacity;
-    }
+    if (!make_room(p, &list, p->smooths, &p->smooth_capacity, sizeof *p->smooth)) return;
+    p->smooth = list;
     p->smooth[p->smooths++] = (mebi__smooth){gate, up, down};
 }
 
