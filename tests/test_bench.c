@@ -259,6 +259,43 @@ static void peaks_only_grow(void **state) {
     assert_true(p.f32 == 1e30 && p.bf16 > 0);
     assert_mebi_ok(mebi__peak_sample_read(level, pool, &p, &err), &err);
     assert_true(p.read > 1e8 && p.read < 1e13);
+    /* A glimpse is this moment's, whatever was known. */
+    p.f32 = p.int8;
+    mebi__peaks now = mebi__peak_glimpse(level, pool, &p);
+    assert_true(now.int8 > 1e8 && now.int8 < 1e15 && now.f32 > 1e8 && now.f32 < 1e15 && now.bf16 > 0);
+    assert_true(now.read == p.read);
+}
+
+typedef struct waiting {
+    int calls;
+    double seconds;
+} waiting;
+
+static void count_operation(void *context, double seconds) {
+    waiting *w = context;
+    w->calls++;
+    w->seconds += seconds;
+}
+
+/* What follows an operation is told its seconds, and its own time is nobody's. */
+static void after_each_operation(void **state) {
+    (void)state;
+    mebi__device *timed;
+    mebi__view x = f32_tensor(8, 8);
+    waiting w = {0};
+    assert_mebi_ok(mebi__timed_create(cpu, 0, &timed, &err), &err);
+    const mebi__timed_report *r = mebi__timed_report_of(timed);
+    mebi__stream s = {.device = timed, .err = &err};
+    mebi__timed_set_after(timed, count_operation, &w);
+    mebi__silu(&s, x, x);
+    mebi__silu(&s, x, x);
+    assert_int_equal(w.calls, 2);
+    assert_true(w.seconds == mebi__timed_total(r).seconds);
+    mebi__timed_set_after(timed, NULL, NULL);
+    mebi__silu(&s, x, x);
+    assert_int_equal(w.calls, 2);
+    mebi__device_destroy(&timed);
+    cpu->table->buffer_destroy(cpu, x.buffer);
 }
 
 /* ---- stages ---- */
@@ -276,6 +313,8 @@ static void check_sane(const mebi_bench_result *r) {
     double share = 0, operations = 0;
     assert_true(r->seconds > 0 && r->fastest <= r->seconds && r->seconds <= r->slowest);
     assert_true(r->roofline_share > 0 && r->roofline_share < 1.05);
+    assert_true(r->share_of_best > 0 && r->share_of_best < 1.05);
+    assert_true(r->peaks.int8 > 1e8 && r->peaks.bf16 > 1e8 && r->peaks.f32 > 1e8 && r->peaks.read > 1e8);
     assert_true(r->bound_seconds >= r->roofline_share * r->seconds * 0.999);
     assert_true(r->lines > 3);
     for (int i = 0; i < r->lines; i++) {
@@ -470,8 +509,8 @@ static double number(json_t *o, const char *key) {
 static void command_prints_json(void **state) {
     (void)state;
     static char out[1 << 16];
-    static const char *const keys[] = {"operations", "step_seconds", "roofline_share", "encode_seconds",
-                                       "decode_seconds", "peak_bytes", "planned_bytes"};
+    static const char *const keys[] = {"operations",     "step_seconds",   "roofline_share", "share_of_best",
+                                       "encode_seconds", "decode_seconds", "peak_bytes",     "planned_bytes"};
     assert_int_equal(run_command("--full-size -m models/mini --size 64,128x64 --runs 1 --precision int8 --json",
                                  out, sizeof out),
                      0);
@@ -484,6 +523,7 @@ static void command_prints_json(void **state) {
         assert_true(number(o, "width") == (i ? 128 : 64) && number(o, "height") == 64);
         json_t *peaks = json_object_get(o, "peaks");
         assert_true(number(peaks, "int8") > 0 && number(peaks, "bf16") > 0 && number(peaks, "f32") > 0);
+        assert_true(number(json_object_get(o, "best_peaks"), "f32") > 0);
         assert_true(number(o, "roofline_share") < 1.05);
         if (!SANITIZED) assert_true(number(o, "peak_bytes") <= number(o, "planned_bytes"));
         json_decref(o);
@@ -532,6 +572,7 @@ int main(void) {
         TEST(outliers_are_where_they_are_asked_for),
         TEST(timed_work_is_counted_and_done),
         TEST(peaks_only_grow),
+        TEST(after_each_operation),
         TEST(stages_are_timed_and_counted),
         TEST(one_stage_alone),
         TEST(nonsense_is_refused),

@@ -1,9 +1,10 @@
 /* Measuring: a model's stages and the operations they are made of, beside what the machine can do.
  * SPDX-License-Identifier: Apache-2.0
  *
- * The machine's peaks are measured in the same run, before, between and after the timed work; the largest
- * found counts. A share is the time that the arithmetic would take at the peak of the precision it ran
- * in, over the time it took.
+ * The machine's peaks are measured in the same run: before, between and after the timed work, of which the
+ * largest is kept, and in short glimpses while a stage is at work, of which the mean is kept: a machine that
+ * others use too gives less at one moment than at the next. A share is the time that the arithmetic would
+ * take at the peak of the precision it ran in, over the time it took.
  */
 #ifndef MEBI_BENCH_H
 #define MEBI_BENCH_H
@@ -63,14 +64,16 @@ typedef struct mebi_bench_line {
     const char *arithmetic; /* "int8", "bf16", "f32" */
     long calls;
     double operations, bytes, seconds;
-    double share; /* of the arithmetic's peak */
+    double share; /* of the arithmetic's peak in that run */
 } mebi_bench_line;
 
 /* One stage at one size. seconds 0: it was not asked for. */
 typedef struct mebi_bench_result {
     double seconds, fastest, slowest; /* of the runs; seconds is the median */
     double operations, bytes;         /* bytes of operands, each operation's counted */
+    mebi_bench_peaks peaks;           /* while the median run was at work; its shares are of these */
     double roofline_share;
+    double share_of_best; /* the same of the report's peaks */
     /* The larger of: operations at their peaks, and the weights' bytes at the speed of memory. */
     double bound_seconds;
     double int8_part;   /* of the arithmetic outside attention */
@@ -83,7 +86,7 @@ typedef struct mebi_bench_result {
 } mebi_bench_result;
 
 typedef struct mebi_bench_report {
-    mebi_bench_peaks peaks;
+    mebi_bench_peaks peaks; /* the largest found */
     mebi_precision precision;
     const char *cpu; /* instruction set in use */
     int threads;

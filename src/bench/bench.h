@@ -10,19 +10,30 @@
 
 enum { MEBI__BENCH_RUNS = 99, MEBI__BENCH_TOKENS = 512 };
 
-/* The machine: a device on a pool, and its peaks as far as they have been sampled. */
+/* The machine: a device on a pool, its best peaks as far as they have been sampled, and those it had while
+ * the timed device was at work. */
 typedef struct mebi__bench_machine {
     mebi__cpu_level level;
     mebi__pool *pool;
     mebi__device *cpu;
     mebi__device *timed; /* over cpu */
     mebi__peaks peaks;
+    struct {
+        mebi__peaks sum;        /* glimpses, each times the seconds of work it stands for */
+        double seconds, unseen; /* of work with a glimpse after it, and since the last one */
+        double began, spent;    /* spent: on glimpses */
+    } pace;
 } mebi__bench_machine;
 
 /* bf16_products: products of bf16 where the machine has them. */
 MEBI_MUST_USE mebi_status mebi__bench_machine_open(mebi__bench_machine *m, int threads,
                                                    int bf16_products, mebi_error *err);
 void mebi__bench_machine_close(mebi__bench_machine *m);
+
+/* Between the two, every tenth of a second of the timed device's work is followed by a glimpse at the peaks.
+ * *peaks: their mean over that work; returns the seconds since the begin without those of glimpses. */
+void mebi__bench_pace_begin(mebi__bench_machine *m);
+double mebi__bench_pace_end(mebi__bench_machine *m, mebi__peaks *peaks);
 
 double mebi__bench_peak_of(const mebi__peaks *peaks, mebi__arithmetic arithmetic);
 /* Seconds that a report's arithmetic takes at the peaks. */

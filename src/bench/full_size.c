@@ -14,6 +14,12 @@
 /* What a first pass touches besides: pages of code, stacks, the host's tables of angles. Measured: 0.7 MiB. */
 enum { FIRST_TOUCH_BYTES = 1024 * 1024 };
 
+typedef struct run {
+    double seconds;
+    mebi__timed_report account;
+    mebi__peaks peaks; /* the machine's while it ran */
+} run;
+
 typedef struct session {
     const mebi_bench_params *params;
     const mebi__bench_configs *configs; /* of random weights; NULL: the parts are files */
@@ -27,10 +33,9 @@ typedef struct session {
     mebi__bench_work work;
     size_t scratch_reserved;
     /* of the size under way */
-    double began, seconds[MEBI__BENCH_RUNS];
     int done;
-    mebi__timed_report *run;    /* params->runs of them */
-    mebi__timed_report *median; /* of each result: encode, then step and decode of each size */
+    run *run;    /* params->runs of them */
+    run *median; /* of each result: encode, then step and decode of each size */
 } session;
 
 __attribute__((format(printf, 2, 3))) static void tell(const session *s, const char *format, ...) {
@@ -176,21 +181,23 @@ static void begin_run(mebi__bench_work *w) {
     session *s = w->context;
     mebi__peak_sample(s->machine.level, s->machine.pool, &s->machine.peaks);
     mebi__timed_reset(s->machine.timed);
-    s->began = mebi__now_seconds();
+    mebi__bench_pace_begin(&s->machine);
 }
 
 static void end_run(mebi__bench_work *w) {
     session *s = w->context;
     int64_t scale = mebi__vae_scale(s->configs ? s->configs->vae : &s->files.vae_config);
-    s->seconds[s->done] = mebi__now_seconds() - s->began;
-    s->run[s->done] = *mebi__timed_report_of(s->machine.timed);
+    run *now = &s->run[s->done++];
+    now->seconds = mebi__bench_pace_end(&s->machine, &now->peaks);
+    now->account = *mebi__timed_report_of(s->machine.timed);
+    double share = 100 * mebi__bench_at_peak(&now->account, &now->peaks) / now->seconds;
     if (w->stage == MEBI_BENCH_ENCODE)
-        tell(s, "encode, %d tokens, run %d: %.3f s", w->tokens, s->done + 1, s->seconds[s->done]);
+        tell(s, "encode, %d tokens, run %d: %.3f s, %.1f %% of the peaks", w->tokens, s->done,
+             now->seconds, share);
     else
-        tell(s, "%s %dx%d, run %d: %.3f s", mebi_bench_stage_name(w->stage),
-             (int)(w->latent_width * scale), (int)(w->latent_height * scale), s->done + 1,
-             s->seconds[s->done]);
-    s->done++;
+        tell(s, "%s %dx%d, run %d: %.3f s, %.1f %% of the peaks", mebi_bench_stage_name(w->stage),
+             (int)(w->latent_width * scale), (int)(w->latent_height * scale), s->done, now->seconds,
+             share);
 }
 
 /* One pass on the dry device: what the passes take. */
@@ -239,26 +246,22 @@ static mebi_status run_passes(session *s, mebi_bench_result *r) {
 }
 
 static int by_seconds(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
+    double x = ((const run *)a)->seconds, y = ((const run *)b)->seconds;
     return (x > y) - (x < y);
 }
 
 /* The median run: of an even number the slower of the two in the middle. */
-static const mebi__timed_report *judge_runs(const session *s, mebi_bench_result *r) {
-    double sorted[MEBI__BENCH_RUNS];
-    memcpy(sorted, s->seconds, sizeof *sorted * (size_t)s->done);
-    qsort(sorted, (size_t)s->done, sizeof *sorted, by_seconds);
-    r->fastest = sorted[0];
-    r->slowest = sorted[s->done - 1];
-    r->seconds = sorted[s->done / 2];
-    int i = 0;
-    while (s->seconds[i] != r->seconds) i++;
-    return &s->run[i];
+static const run *judge_runs(session *s, mebi_bench_result *r) {
+    qsort(s->run, (size_t)s->done, sizeof *s->run, by_seconds);
+    r->fastest = s->run[0].seconds;
+    r->slowest = s->run[s->done - 1].seconds;
+    r->seconds = s->run[s->done / 2].seconds;
+    return &s->run[s->done / 2];
 }
 
-/* median: where the median run's account is kept until the peaks are known. */
+/* median: where the median run is kept until the best peaks are known. */
 static mebi_status time_size(session *s, int width, int height, mebi_bench_result *r,
-                             mebi__timed_report *median) {
+                             run *median) {
     int scale = mebi__vae_scale(s->configs ? s->configs->vae : &s->files.vae_config);
     s->work.latent_width = width / scale;
     s->work.latent_height = height / scale;
@@ -306,7 +309,9 @@ static void fill_lines(const mebi__timed_report *t, const mebi__peaks *peaks, me
     qsort(r->line, (size_t)r->lines, sizeof *r->line, by_line_seconds);
 }
 
-static void conclude(const mebi__timed_report *t, const mebi__peaks *peaks, mebi_bench_result *r) {
+static void conclude(const run *median, const mebi__peaks *best, mebi_bench_result *r) {
+    const mebi__timed_report *t = &median->account;
+    const mebi__peaks *peaks = &median->peaks;
     if (r->seconds <= 0) return;
     mebi__timed_sum all = mebi__timed_total(t);
     double at_peak = mebi__bench_at_peak(t, peaks), reading = all.weights / peaks->read;
@@ -316,7 +321,9 @@ static void conclude(const mebi__timed_report *t, const mebi__peaks *peaks, mebi
     for (int k = 0; k < MEBI__OP_COUNT; k++) int8 += t->of[k][MEBI__ARITHMETIC_INT8].operations;
     r->operations = all.operations;
     r->bytes = all.bytes;
+    r->peaks = mebi__bench_peaks_told(peaks);
     r->roofline_share = at_peak / r->seconds;
+    r->share_of_best = mebi__bench_at_peak(t, best) / r->seconds;
     r->bound_seconds = at_peak > reading ? at_peak : reading;
     r->int8_part = all.operations > attention ? int8 / (all.operations - attention) : 0;
     fill_lines(t, peaks, r);
@@ -338,7 +345,7 @@ static void conclude_all(session *s) {
 static mebi_status time_stage(session *s, mebi_bench_stage stage) {
     mebi_bench_report *report = s->report;
     mebi_bench_result *result[] = {&report->encode, report->step, report->decode};
-    mebi__timed_report *median[] = {s->median, s->median + 1, s->median + 1 + MEBI_BENCH_SIZES};
+    run *median[] = {s->median, s->median + 1, s->median + 1 + MEBI_BENCH_SIZES};
     int sizes = stage == MEBI_BENCH_ENCODE ? 1 : s->params->sizes;
     size_t before = own_memory(s);
     double since = mebi__now_seconds();

@@ -4,6 +4,8 @@
 #include "base/os.h"
 #include "cpu/detect.h"
 
+#include <string.h>
+
 mebi_status mebi__bench_machine_open(mebi__bench_machine *m, int threads, int bf16_products,
                                      mebi_error *err) {
     *m = (mebi__bench_machine){0};
@@ -28,6 +30,47 @@ void mebi__bench_machine_close(mebi__bench_machine *m) {
     mebi__device_destroy(&m->cpu);
     mebi__pool_destroy(&m->pool);
 }
+
+/* ---- the peaks while work goes on ---- */
+
+static const double seconds_between = 0.1;
+
+static void glimpse(mebi__bench_machine *m) {
+    double since = mebi__now_seconds(), weight = m->pace.unseen;
+    mebi__peaks now = mebi__peak_glimpse(m->level, m->pool, &m->peaks), *sum = &m->pace.sum;
+    sum->int8 += weight * now.int8;
+    sum->bf16 += weight * now.bf16;
+    sum->f32 += weight * now.f32;
+    m->pace.seconds += weight;
+    m->pace.unseen = 0;
+    m->pace.spent += mebi__now_seconds() - since;
+}
+
+static void after_operation(void *context, double seconds) {
+    mebi__bench_machine *m = context;
+    m->pace.unseen += seconds;
+    if (m->pace.unseen >= seconds_between) glimpse(m);
+}
+
+void mebi__bench_pace_begin(mebi__bench_machine *m) {
+    memset(&m->pace, 0, sizeof m->pace);
+    mebi__timed_set_after(m->timed, after_operation, m);
+    m->pace.began = mebi__now_seconds();
+}
+
+double mebi__bench_pace_end(mebi__bench_machine *m, mebi__peaks *peaks) {
+    double seconds = mebi__now_seconds() - m->pace.began - m->pace.spent;
+    mebi__timed_set_after(m->timed, NULL, NULL);
+    if (m->pace.unseen > 0) glimpse(m);
+    *peaks = m->peaks;
+    if (m->pace.seconds <= 0) return seconds;
+    peaks->int8 = m->pace.sum.int8 / m->pace.seconds;
+    peaks->bf16 = m->pace.sum.bf16 / m->pace.seconds;
+    peaks->f32 = m->pace.sum.f32 / m->pace.seconds;
+    return seconds;
+}
+
+/* ---- what time is compared with ---- */
 
 double mebi__bench_peak_of(const mebi__peaks *peaks, mebi__arithmetic arithmetic) {
     const double of[MEBI__ARITHMETIC_COUNT] = {peaks->int8, peaks->bf16, peaks->f32};

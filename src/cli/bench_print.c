@@ -34,7 +34,7 @@ static const char *count_text(double n, char text[16]) {
 }
 
 static void print_peaks(const mebi_bench_peaks *p) {
-    printf("This machine's peaks, all threads: int8 %.0f, bf16 %.0f, f32 %.0f GOP/s; reading %.1f "
+    printf("This machine's best, all threads: int8 %.0f, bf16 %.0f, f32 %.0f GOP/s; reading %.1f "
            "GB/s.\n",
            p->int8 * 1e-9, p->bf16 * 1e-9, p->f32 * 1e-9, p->read * 1e-9);
 }
@@ -44,10 +44,10 @@ static void print_stage(int width, int height, int tokens, mebi_bench_stage stag
     char what[24], operations[16], bytes[16], planned[24], peak[24], weights[24];
     if (stage == MEBI_BENCH_ENCODE) snprintf(what, sizeof what, "%d tokens", tokens);
     else snprintf(what, sizeof what, "%dx%d", width, height);
-    printf("%-7s %-11s %9.3f %9s %9s %8.1f %6.1f %6.1f %8s %8s %8s\n", mebi_bench_stage_name(stage),
-           what, r->seconds, count_text(r->operations, operations), count_text(r->bytes, bytes),
-           r->operations / r->seconds * 1e-9, 100 * r->roofline_share,
-           100 * r->bound_seconds / r->seconds,
+    printf("%-7s %-10s %9.3f %7s %7s %7.1f %6.1f %6.1f %6.1f %8s %8s %8s\n",
+           mebi_bench_stage_name(stage), what, r->seconds, count_text(r->operations, operations),
+           count_text(r->bytes, bytes), r->operations / r->seconds * 1e-9, 100 * r->roofline_share,
+           100 * r->share_of_best, 100 * r->bound_seconds / r->seconds,
            bytes_text((double)r->weight_bytes, weights, sizeof weights),
            bytes_text((double)r->planned_bytes, planned, sizeof planned),
            bytes_text((double)r->peak_bytes, peak, sizeof peak));
@@ -69,9 +69,10 @@ static void print_lines(const mebi_bench_result *r) {
 
 static void print_legend(const mebi_bench_params *p, const mebi_bench_report *r) {
     printf("\nseconds: the median of %d run%s. share: the time of the operations at the peaks of the\n"
-           "precisions they ran in, over the measured time; bound: the same with the larger of that and\n"
-           "the time to read the weights. weights: held in memory of their own. planned, measured: the\n"
-           "process's memory at most, mapped model files not counted.\n",
+           "precisions they ran in, as they were while the stage was at work, over the measured time; best:\n"
+           "the same at the best peaks of the whole run; bound: share with the time to read the weights\n"
+           "where that is larger. weights: held in memory of their own. planned, measured: the process's\n"
+           "memory at most, mapped model files not counted.\n",
            p->runs, p->runs > 1 ? "s" : "");
     if (r->step[0].int8_part > 0)
         printf("Of a step's arithmetic outside attention %.1f %% ran in int8.\n",
@@ -82,8 +83,8 @@ void bench_print_tables(const mebi_bench_params *p, const mebi_bench_report *r) 
     printf("%s weights, precision %s, %s, %d thread%s.\n", r->random ? "Random" : "The model's",
            mebi_precision_name(r->precision), r->cpu, r->threads, r->threads > 1 ? "s" : "");
     print_peaks(&r->peaks);
-    printf("\n%-7s %-11s %9s %9s %9s %8s %6s %6s %8s %8s %8s\n", "stage", "", "seconds", "ops",
-           "bytes", "GOP/s", "share%", "bound%", "weights", "planned", "measured");
+    printf("\n%-7s %-10s %9s %7s %7s %7s %6s %6s %6s %8s %8s %8s\n", "stage", "", "seconds", "ops",
+           "bytes", "GOP/s", "share%", "best%", "bound%", "weights", "planned", "measured");
     for (int stage = 0; stage < MEBI_BENCH_STAGES; stage++)
         for (int i = 0; i < (stage == MEBI_BENCH_ENCODE ? 1 : p->sizes); i++) {
             const mebi_bench_result *one = stages_of(r, i).of[stage];
@@ -139,10 +140,11 @@ static json_t *lines_json(const mebi_bench_result *r) {
 }
 
 static json_t *stage_json(const mebi_bench_result *r) {
-    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:o}",
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:o}",
                      "seconds", r->seconds, "fastest", r->fastest, "slowest", r->slowest,
                      "operations", r->operations, "bytes", r->bytes, "gops",
-                     r->operations / r->seconds * 1e-9, "roofline_share", r->roofline_share,
+                     r->operations / r->seconds * 1e-9, "peaks", peaks_json(&r->peaks),
+                     "roofline_share", r->roofline_share, "share_of_best", r->share_of_best,
                      "bound_seconds", r->bound_seconds, "int8_part", r->int8_part, "load_seconds",
                      r->load_seconds, "weight_bytes", (json_int_t)r->weight_bytes, "arena_bytes",
                      (json_int_t)r->arena_bytes, "scratch_bytes", (json_int_t)r->scratch_bytes,
@@ -167,14 +169,15 @@ static void print_size_json(const mebi_bench_params *p, const mebi_bench_report 
         json_object_set_new(each, mebi_bench_stage_name((mebi_bench_stage)i), stage_json(one));
     }
     json_t *o = json_pack(
-        "{s:i, s:i, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:o}",
+        "{s:i, s:i, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:o}",
         "width", p->size[size].width, "height", p->size[size].height, "precision",
         mebi_precision_name(r->precision), "weights", r->random ? "random" : "model", "cpu", r->cpu,
         "threads", r->threads, "tokens", p->tokens, "layers", p->layers ? p->layers : 30, "runs", p->runs,
-        "peaks", peaks_json(&r->peaks),
-        "operations", number_or_null(step->operations, was_run(step)), "step_seconds",
+        "peaks", peaks_json(was_run(step) ? &step->peaks : &r->peaks), "best_peaks",
+        peaks_json(&r->peaks), "operations", number_or_null(step->operations, was_run(step)), "step_seconds",
         number_or_null(step->seconds, was_run(step)), "roofline_share",
-        number_or_null(step->roofline_share, was_run(step)), "encode_seconds",
+        number_or_null(step->roofline_share, was_run(step)), "share_of_best",
+        number_or_null(step->share_of_best, was_run(step)), "encode_seconds",
         number_or_null(r->encode.seconds, was_run(&r->encode)), "decode_seconds",
         number_or_null(r->decode[size].seconds, was_run(&r->decode[size])), "peak_bytes",
         (json_int_t)peak, "planned_bytes", (json_int_t)planned, "units",

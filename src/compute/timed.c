@@ -10,6 +10,8 @@ typedef struct timed_device {
     mebi__device *target;
     int bf16;
     mebi__timed_report report;
+    mebi__timed_after after;
+    void *context;
 } timed_device;
 
 static mebi__device *target_of(mebi__device *d) {
@@ -61,11 +63,13 @@ static mebi_status record(mebi__device *device, const mebi__op *op, mebi_error *
     MEBI_TRY(table->record(d->target, op, err));
     MEBI_TRY(table->submit(d->target, err));
     MEBI_TRY(table->wait(d->target, err));
-    sum->seconds += mebi__now_seconds() - since;
+    double seconds = mebi__now_seconds() - since;
+    sum->seconds += seconds;
     sum->operations += operations;
     sum->bytes += bytes;
     sum->weights += weight_bytes(op);
     sum->calls++;
+    if (d->after) d->after(d->context, seconds);
     return MEBI_OK;
 }
 
@@ -128,6 +132,12 @@ const mebi__timed_report *mebi__timed_report_of(const mebi__device *timed) {
 
 void mebi__timed_reset(mebi__device *timed) {
     memset(&((timed_device *)timed)->report, 0, sizeof(mebi__timed_report));
+}
+
+void mebi__timed_set_after(mebi__device *timed, mebi__timed_after after, void *context) {
+    timed_device *d = (timed_device *)timed;
+    d->after = after;
+    d->context = context;
 }
 
 const char *mebi__arithmetic_name(mebi__arithmetic arithmetic) {

@@ -36,6 +36,10 @@ MEBI_MUST_USE mebi_status mebi__timed_create(mebi__device *target, int bf16, meb
 const mebi__timed_report *mebi__timed_report_of(const mebi__device *timed);
 void mebi__timed_reset(mebi__device *timed);
 
+/* Called after each operation with the seconds it took, outside its own time; NULL: nothing is. */
+typedef void (*mebi__timed_after)(void *context, double seconds);
+void mebi__timed_set_after(mebi__device *timed, mebi__timed_after after, void *context);
+
 /* All operations of a report. */
 mebi__timed_sum mebi__timed_total(const mebi__timed_report *report);
 

@@ -15,7 +15,7 @@ enum {
     MEBI__TILE_COLUMNS = 16,
     MEBI__GEMM_K = 256,                   /* a panel of 16 columns fills half of a 32 KiB L1 */
     MEBI__GEMM_ROWS = 192,                /* a block of rows stays in L2 */
-    MEBI__GEMM_COLUMNS = 512,             /* most columns of one task */
+    MEBI__GEMM_COLUMNS = 1024,            /* most columns of one task */
     MEBI__ROW_STRIDE = MEBI__GEMM_K + 16, /* not a multiple of 4 KiB in 4 rows: no L1 conflicts */
 };
 

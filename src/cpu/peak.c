@@ -13,7 +13,7 @@ enum {
     LANES = 32,           /* of the plain loops */
     READ_BLOCK = 1 << 20, /* bytes a task reads */
 };
-static const double block_seconds = 0.03;
+static const double block_seconds = 0.03, glimpse_seconds = 0.004;
 static const size_t read_bytes = (size_t)512 << 20;
 
 /* ---- plain C ---- */
@@ -85,14 +85,17 @@ static double time_block(mebi__pool *pool, block *b) {
     return mebi__now_seconds() - since;
 }
 
+static double operations_of(const mebi__pool *pool, const block *b) {
+    return b->loop->operations * (double)b->rounds * SHARES * mebi__pool_threads(pool);
+}
+
 static double rate(mebi__pool *pool, const mebi__peak_loop *loop) {
     block b = {loop, 1000};
     double best = 0, seconds;
     while ((seconds = time_block(pool, &b)) < block_seconds / 4) b.rounds *= 2;
     b.rounds = (long)((double)b.rounds * block_seconds / seconds) + 1;
     for (int i = 0; i < BLOCKS; i++) {
-        double operations = loop->operations * (double)b.rounds * SHARES * mebi__pool_threads(pool);
-        double now = operations / time_block(pool, &b);
+        double now = operations_of(pool, &b) / time_block(pool, &b);
         if (now > best) best = now;
     }
     return best;
@@ -108,6 +111,21 @@ void mebi__peak_sample(mebi__cpu_level level, mebi__pool *pool, mebi__peaks *pea
     keep_larger(&peaks->f32, rate(pool, &loops.f32));
     if (loops.bf16.run) keep_larger(&peaks->bf16, rate(pool, &loops.bf16));
     else peaks->bf16 = peaks->f32;
+}
+
+static double glimpse(mebi__pool *pool, const mebi__peak_loop *loop, double known) {
+    block b = {loop, 1};
+    b.rounds += (long)(known * glimpse_seconds / operations_of(pool, &b));
+    return operations_of(pool, &b) / time_block(pool, &b);
+}
+
+mebi__peaks mebi__peak_glimpse(mebi__cpu_level level, mebi__pool *pool, const mebi__peaks *known) {
+    mebi__peak_loops loops = loops_of(level);
+    mebi__peaks now = {.read = known->read};
+    now.int8 = glimpse(pool, &loops.int8, known->int8);
+    now.f32 = glimpse(pool, &loops.f32, known->f32);
+    now.bf16 = loops.bf16.run ? glimpse(pool, &loops.bf16, known->bf16) : now.f32;
+    return now;
 }
 
 /* ---- memory ---- */

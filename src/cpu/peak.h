@@ -1,8 +1,9 @@
 /* What this machine can do at most, measured: loops that touch registers only, on all threads at once,
  * and reading of memory. What a product's time is compared with.
  *
- * A machine that others use too gives less at one moment than at the next: take samples before, between
- * and after the work that is judged. The largest counts, which flatters that work least.
+ * A machine that others use too gives less at one moment than at the next. So there are two yardsticks:
+ * the largest of some samples is what the machine can do at its best moment, and glimpses in the middle of
+ * work are what it can do just then.
  */
 #ifndef MEBI_CPU_PEAK_H
 #define MEBI_CPU_PEAK_H
@@ -17,6 +18,9 @@ typedef struct mebi__peaks {
 /* One round of each of a level's loops, about 0.2 s each; *peaks keeps the larger of what it holds and
  * what is found. Where a level has no products of bf16, they run as f32, and bf16 is f32's peak. */
 void mebi__peak_sample(mebi__cpu_level level, mebi__pool *pool, mebi__peaks *peaks);
+
+/* A few milliseconds of each loop: what the machine gives at this moment. known: samples taken before. */
+mebi__peaks mebi__peak_glimpse(mebi__cpu_level level, mebi__pool *pool, const mebi__peaks *known);
 
 /* Reading half a GB, which is taken for the purpose and given back; keeps the larger, too. */
 MEBI_MUST_USE mebi_status mebi__peak_sample_read(mebi__cpu_level level, mebi__pool *pool,
