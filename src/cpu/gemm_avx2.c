@@ -15,8 +15,7 @@ enum { FEW_ROWS = 64, VECTOR_ROWS = 64 };
 typedef struct division {
     const mebi__gemm *g;
     unsigned char *scratch;
-    int64_t m_block, n_block;
-    int64_t m_tasks, n_tasks;
+    mebi__grid grid;
 } division;
 
 static size_t thread_scratch(int64_t n) {
@@ -142,40 +141,40 @@ static void run_task(void *context, int task, int thread) {
     float *panels = (float *)(d->scratch + thread_scratch(g->n) * (size_t)thread);
     float *gathered = panels + (thread_scratch(g->n) / sizeof(float) -
                                 (size_t)(MEBI__GEMM_ROWS * MEBI__ROW_STRIDE));
-    int64_t m0 = task / d->n_tasks * d->m_block, n0 = task % d->n_tasks * d->n_block;
-    int64_t m1 = smaller(g->m, m0 + d->m_block), n1 = smaller(g->n, n0 + d->n_block);
-    if (g->x && !g->tiles->narrow && m1 - m0 <= FEW_ROWS) {
+    const mebi__grid_task t = grid_task(&d->grid, task);
+    if (t.n0 == t.n1) return;
+    if (g->x && !g->tiles->narrow && t.m1 - t.m0 <= FEW_ROWS) {
         /* Weights stream from memory once: along their rows, as the prefetcher likes it. */
-        for (int64_t n = n0; n < n1; n += g->tiles->columns)
-            multiply_block(g, m0, m1, n, smaller(n1, n + g->tiles->columns), panels, gathered);
+        for (int64_t n = t.n0; n < t.n1; n += g->tiles->columns)
+            multiply_block(g, t.m0, t.m1, n, smaller(t.n1, n + g->tiles->columns), panels, gathered);
     } else {
-        multiply_block(g, m0, m1, n0, n1, panels, gathered);
+        multiply_block(g, t.m0, t.m1, t.n0, t.n1, panels, gathered);
     }
 }
 
 /* Large blocks amortize packing; then smaller ones until every thread has several. */
-static division divide(const mebi__gemm *g, int threads) {
+static mebi__grid divide(const mebi__gemm *g, int threads) {
     const int rows = g->tiles->rows, columns = g->tiles->columns;
-    division d = {.g = g,
-                  .m_block = block_of(g->m, (g->m + 1151) / 1152, rows),
-                  .n_block = block_of(g->n, (g->n + MEBI__GEMM_COLUMNS - 1) / MEBI__GEMM_COLUMNS,
-                                      columns)};
-    for (;;) {
-        d.m_tasks = (g->m + d.m_block - 1) / d.m_block;
-        d.n_tasks = (g->n + d.n_block - 1) / d.n_block;
-        if (threads == 1 || d.m_tasks * d.n_tasks >= 8 * threads) return d;
+    mebi__grid d = {.m = g->m,
+                    .n = g->n,
+                    .m_block = block_of(g->m, (g->m + 1151) / 1152, rows),
+                    .n_block = block_of(g->n, (g->n + MEBI__GEMM_COLUMNS - 1) / MEBI__GEMM_COLUMNS,
+                                        columns),
+                    .unit = columns,
+                    .threads = threads};
+    while (threads > 1 && grid_blocks(&d) < 8 * threads) {
         if (d.m_block > 2 * d.n_block && d.m_block >= 2 * MEBI__GEMM_ROWS)
             d.m_block = block_of(d.m_block, 2, rows);
         else if (d.n_block >= 4 * columns)
             d.n_block = block_of(d.n_block, 2, columns);
-        else return d;
+        else break;
     }
+    return d;
 }
 
 void mebi__gemm_run(const mebi__gemm *g, mebi__pool *pool, unsigned char *scratch) {
-    division d = divide(g, mebi__pool_threads(pool));
-    d.scratch = scratch;
-    mebi__pool_run(pool, (int)(d.m_tasks * d.n_tasks), run_task, &d);
+    division d = {g, scratch, divide(g, mebi__pool_threads(pool))};
+    mebi__pool_run(pool, grid_tasks(&d.grid), run_task, &d);
 }
 
 static inline __m256 load_weights(const void *w, mebi__dtype type, int64_t i) {

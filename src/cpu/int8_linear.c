@@ -15,7 +15,7 @@ typedef struct division {
     mebi__int8_rows multiply;
     int columns; /* of one call of it, where there are as many */
     unsigned char *scratch;
-    int64_t m_block, n_block, m_tasks, n_tasks;
+    mebi__grid grid;
 } division;
 
 /* The last panel may have fewer than 16 columns: its sums take a detour. */
@@ -90,35 +90,35 @@ static void multiply_edge(const division *d, int64_t m0, int64_t rows, int64_t n
 static void run_task(void *context, int task, int thread) {
     const division *d = context;
     const mebi__op *op = d->op;
-    const int64_t m = op->x.shape.dim[0], n = op->w.shape.dim[0], k = op->w.shape.dim[1];
-    int64_t m0 = task / d->n_tasks * d->m_block, n0 = task % d->n_tasks * d->n_block;
-    int64_t m1 = smaller(m, m0 + d->m_block), n1 = smaller(n, n0 + d->n_block);
-    float *edge = (float *)d->scratch + smaller(m, ROWS) * MEBI__INT8_PANEL * thread;
+    const int64_t k = op->w.shape.dim[1];
+    const mebi__grid_task t = grid_task(&d->grid, task);
+    float *edge = (float *)d->scratch + smaller(d->grid.m, ROWS) * MEBI__INT8_PANEL * thread;
+    if (t.n0 == t.n1) return;
     /* A block's sums stay in L2 until all groups are added; the weights come again for every block. */
-    for (int64_t r = m0; r < m1; r += ROWS)
+    for (int64_t r = t.m0; r < t.m1; r += ROWS)
         for (int64_t g = 0; g < k / mebi__int8_group(k); g++)
-            multiply_group(d, r, smaller(m1 - r, ROWS), n0, n1, g);
-    for (int64_t r = m0; r < m1 && n1 % MEBI__INT8_PANEL; r += ROWS)
-        multiply_edge(d, r, smaller(m1 - r, ROWS), n1, edge);
-    if (op->b.buffer) add_bias(op, m0, m1 - m0, n0, n1);
+            multiply_group(d, r, smaller(t.m1 - r, ROWS), t.n0, t.n1, g);
+    for (int64_t r = t.m0; r < t.m1 && t.n1 % MEBI__INT8_PANEL; r += ROWS)
+        multiply_edge(d, r, smaller(t.m1 - r, ROWS), t.n1, edge);
+    if (op->b.buffer) add_bias(op, t.m0, t.m1 - t.m0, t.n0, t.n1);
 }
 
 /* Large blocks read the weights seldom; then smaller ones until every thread has several. */
-static void divide(division *d, int64_t m, int64_t n, int threads) {
-    d->m_block = block_of(m, (m + 1151) / 1152, 4);
-    d->n_block = block_of(n, (n + COLUMNS - 1) / COLUMNS, d->columns);
-    for (;;) {
-        d->m_tasks = (m + d->m_block - 1) / d->m_block;
-        d->n_tasks = (n + d->n_block - 1) / d->n_block;
-        if (threads == 1 || d->m_tasks * d->n_tasks >= 8 * threads) return;
-        if (d->n_block < 4 * d->columns) return;
-        d->n_block = block_of(d->n_block, 2, d->columns);
-    }
+static mebi__grid divide(int64_t m, int64_t n, int columns, int threads) {
+    mebi__grid d = {.m = m,
+                    .n = n,
+                    .m_block = block_of(m, (m + 1151) / 1152, 4),
+                    .n_block = block_of(n, (n + COLUMNS - 1) / COLUMNS, columns),
+                    .unit = columns,
+                    .threads = threads};
+    while (threads > 1 && grid_blocks(&d) < 8 * threads && d.n_block >= 4 * columns)
+        d.n_block = block_of(d.n_block, 2, columns);
+    return d;
 }
 
 void mebi__int8_linear(const mebi__cpu_call *call, mebi__int8_rows multiply, int columns) {
-    division d = {
-        .op = call->op, .multiply = multiply, .columns = columns, .scratch = call->scratch};
-    divide(&d, call->op->x.shape.dim[0], call->op->w.shape.dim[0], mebi__pool_threads(call->pool));
-    mebi__pool_run(call->pool, (int)(d.m_tasks * d.n_tasks), run_task, &d);
+    const mebi__op *op = call->op;
+    division d = {.op = op, .multiply = multiply, .columns = columns, .scratch = call->scratch};
+    d.grid = divide(op->x.shape.dim[0], op->w.shape.dim[0], columns, mebi__pool_threads(call->pool));
+    mebi__pool_run(call->pool, grid_tasks(&d.grid), run_task, &d);
 }
