@@ -11,6 +11,7 @@
 #include "base/pool.h"
 #include "compute/dry.h"
 #include "cpu/cpu.h"
+#include "cpu/detect.h"
 #include "cpu_cases.h"
 
 #include <math.h>
@@ -560,7 +561,7 @@ static void test_refusals(void **state) {
     (void)state;
     mebi_error err = {0};
     mebi__device *d = NULL;
-    if (best < MEBI__CPU_AVX512) {
+    if (mebi__cpu_detect().level < MEBI__CPU_AVX512) {
         assert_int_equal(mebi__cpu_create(MEBI__CPU_AVX512, pools[1], &d, &err), MEBI_UNSUPPORTED);
         assert_null(d);
         assert_non_null(strstr(err.text, "MEBI_CPU"));
