@@ -13,9 +13,8 @@ enum {
 typedef struct division {
     const mebi__op *op;
     mebi__int8_rows multiply;
-    int columns; /* of one call of it, where there are as many */
     unsigned char *scratch;
-    mebi__grid grid;
+    mebi__grid grid; /* its unit: columns of one call of multiply, where there are as many */
 } division;
 
 /* The last panel may have fewer than 16 columns: its sums take a detour. */
@@ -54,7 +53,7 @@ static void multiply_group(const division *d, int64_t m0, int64_t rows, int64_t 
                           .first = group == 0};
     const int64_t end = n1 - n1 % MEBI__INT8_PANEL;
     for (int64_t j = n0, width; j < end; j += width) {
-        width = d->columns <= end - j ? d->columns : MEBI__INT8_PANEL;
+        width = d->grid.unit <= end - j ? d->grid.unit : MEBI__INT8_PANEL;
         b.block = block_at(op, j, group);
         b.right = width > MEBI__INT8_PANEL ? block_at(op, j + MEBI__INT8_PANEL, group) : NULL;
         b.y = (float *)mebi__cpu_data(op->y) + m0 * n + j;
@@ -118,7 +117,7 @@ static mebi__grid divide(int64_t m, int64_t n, int columns, int threads) {
 
 void mebi__int8_linear(const mebi__cpu_call *call, mebi__int8_rows multiply, int columns) {
     const mebi__op *op = call->op;
-    division d = {.op = op, .multiply = multiply, .columns = columns, .scratch = call->scratch};
+    division d = {.op = op, .multiply = multiply, .scratch = call->scratch};
     d.grid = divide(op->x.shape.dim[0], op->w.shape.dim[0], columns, mebi__pool_threads(call->pool));
     mebi__pool_run(call->pool, grid_tasks(&d.grid), run_task, &d);
 }
