@@ -40,6 +40,39 @@ typedef enum mebi_precision {
 /* "auto", "f32", "bf16", "int8". Never NULL. */
 MEBI_API const char *mebi_precision_name(mebi_precision precision);
 
+/* How far a result may be from the model's own arithmetic, for a precision that is AUTO. */
+typedef enum mebi_quality {
+    MEBI_QUALITY_HIGH,  /* int8 for models of over half a billion weights; docs/numerics.md has the error */
+    MEBI_QUALITY_EXACT, /* the weights as the file has them, f32 arithmetic */
+    MEBI_QUALITY_ANY,   /* int8 for all models */
+    MEBI_QUALITY_COUNT
+} mebi_quality;
+
+/* "high", "exact", "any". Never NULL. */
+MEBI_API const char *mebi_quality_name(mebi_quality quality);
+
+/* Whether a model's mapped weights stay in memory while a job runs. */
+typedef enum mebi_weights_way {
+    MEBI_WEIGHTS_AUTO,     /* as the plan finds fastest within the budget */
+    MEBI_WEIGHTS_RESIDENT, /* all of them stay */
+    MEBI_WEIGHTS_FREED,    /* the text encoder's are let go once the prompts are encoded */
+    MEBI_WEIGHTS_STREAMED, /* layer by layer, the next one read while one computes */
+    MEBI_WEIGHTS_COUNT
+} mebi_weights_way;
+
+/* How a picture is decoded from its latent. All give the same picture, but for a last bit of a pixel. */
+typedef enum mebi_decode_way {
+    MEBI_DECODE_AUTO,
+    MEBI_DECODE_WHOLE,  /* fastest, most memory */
+    MEBI_DECODE_STRIPS, /* about half the memory, hardly slower */
+    MEBI_DECODE_TILED,  /* about a quarter; some of it is computed twice */
+    MEBI_DECODE_COUNT
+} mebi_decode_way;
+
+/* "auto", "resident", "freed", "streamed"; "auto", "whole", "strips", "tiled". Never NULL. */
+MEBI_API const char *mebi_weights_way_name(mebi_weights_way way);
+MEBI_API const char *mebi_decode_way_name(mebi_decode_way way);
+
 /* Where a model's parts are, and how to run them. Strings need only live during the call. */
 typedef struct mebi_engine_params {
     const char *model;           /* folder in the diffusers layout; NULL if every part is given */
@@ -53,6 +86,16 @@ typedef struct mebi_engine_params {
      * environment's MEBI_CACHE_DIR, else XDG_CACHE_HOME/mebi, else ~/.cache/mebi. "": none; packed weights
      * then take memory of their own. */
     const char *cache;
+    mebi_quality quality; /* for precision AUTO */
+    size_t budget_bytes;  /* memory that this process may take in all, mapped weights counted; 0: what the
+                             system has free. Never more than that. */
+    mebi_weights_way weights;
+    /* 1: nothing is loaded; only mebi_plan_request, mebi_engine_describe and close work. A model's files need
+     * not be there: without any, the published model's shapes are planned with. */
+    int plan_only;
+    const char *planned_device; /* name of a machine to plan for instead of this one: see mebi_device_name;
+                                   NULL: this one. Needs plan_only */
+    int calibrate; /* 1: a machine whose speed is not known yet is measured, which takes a few seconds */
 } mebi_engine_params;
 
 MEBI_API mebi_engine_params mebi_engine_params_default(void);
@@ -111,6 +154,7 @@ typedef struct mebi_engine_info {
     int size_multiple; /* width and height must be multiples of this: 16 */
     int largest_side;  /* pixels */
     int native_side;   /* pixels: the size the model was made for */
+    int shapes_only;   /* 1: no files: the published model's shapes */
 } mebi_engine_info;
 
 MEBI_API mebi_engine_info mebi_engine_describe(const mebi_engine *engine);
@@ -126,20 +170,79 @@ typedef struct mebi_request {
     float cfg_normalization;     /* cap |v| at this multiple of |pos|; 0: no cap */
     int64_t seed;                /* -1: random; PyTorch's CPU noise, low 32 bits count */
     int count;                   /* 1 to 64 */
+    mebi_decode_way decode;
+    /* 0, or 2 to 8: a draft, as many times smaller on each side (width and height are the large picture's,
+     * multiples of 16 times this), from the same noise averaged, so that both share their composition. */
+    int draft;
 } mebi_request;
 
 /* 1 picture at the model's native size, 8 steps, no guidance, random seed; prompt is NULL. */
 MEBI_API mebi_request mebi_request_default(const mebi_engine *engine);
 
-/* What a job takes: known before it starts. Bytes are of resident memory, mapped model files not
- * counted (the system can drop and reread those at any time). */
+typedef enum mebi_verdict {
+    MEBI_FITS,     /* with everything in memory at once */
+    MEBI_TILED,    /* with the picture, or the transformer's rows, worked on in parts */
+    MEBI_STREAMED, /* with weights read again and again, or let go in between */
+    MEBI_TOO_BIG,
+    MEBI_VERDICT_COUNT
+} mebi_verdict;
+
+/* "fits", "tiled", "streamed", "too_big". Never NULL. */
+MEBI_API const char *mebi_verdict_name(mebi_verdict verdict);
+
+/* What memory is for. */
+typedef enum mebi_memory {
+    MEBI_MEMORY_DIT,
+    MEBI_MEMORY_ENCODER,
+    MEBI_MEMORY_VAE,         /* the three parts' weights, mapped ones as far as they are held at once */
+    MEBI_MEMORY_ACTIVATIONS, /* and kernels' scratch */
+    MEBI_MEMORY_OUTPUT,      /* pixels, and what saving them takes */
+    MEBI_MEMORY_OTHER,       /* tokenizer, names, threads, the program itself */
+    MEBI_MEMORY_COUNT
+} mebi_memory;
+
+/* "DiT weights", ... Never NULL. */
+MEBI_API const char *mebi_memory_name(mebi_memory memory);
+
+enum { MEBI_ALTERNATIVES = 4 };
+
+/* A request near the one planned, that fits. */
+typedef struct mebi_alternative {
+    int width, height, count;
+    float cfg; /* as asked for, or 0 */
+    mebi_verdict verdict;
+    size_t need_bytes;
+    double seconds; /* negative: not known */
+} mebi_alternative;
+
+/* What a job takes: known before it starts. */
 typedef struct mebi_plan {
-    size_t peak_bytes;    /* of the process, at most */
+    mebi_verdict verdict;
+    size_t peak_bytes;   /* of the process's own memory, at most: what the system can't take back */
+    size_t file_bytes;   /* of mapped weights beside it, held for the seconds to hold: what the system can drop
+                            and read again */
+    size_t need_bytes;   /* both: what is compared with the budget */
+    size_t budget_bytes; /* for the whole process */
+    size_t memory[MEBI_MEMORY_COUNT]; /* need_bytes by purpose, at the moment that takes most */
     size_t base_bytes;    /* resident already */
     size_t arena_bytes;   /* activations */
     size_t scratch_bytes; /* kernels */
     size_t output_bytes;  /* pixels, and what saving them as PNG takes */
     double operations;    /* arithmetic of the job, multiply-add counted as 2 */
+    double seconds[MEBI_STAGE_COUNT]; /* negative: the machine's speed is not known. Loading: 0 */
+    double total_seconds;             /* the same */
+    double step_seconds;              /* of one picture's one step, at the mean */
+    int estimate; /* 1: from a datasheet or a guess, not from measurements on this machine */
+    /* How it would be done. */
+    mebi_weights_way weights;
+    mebi_decode_way decode;
+    mebi_precision precision;
+    int together;     /* 1: guidance's passes and the batch's pictures share each reading of the weights */
+    int small_chunks; /* 1: the transformer's attention and feed-forward in small chunks of rows */
+    char strategy[160]; /* that, in words */
+    char why[240];      /* a sentence: why this way, or why it can't be done */
+    int alternatives;   /* what would fit, nearest first, if this doesn't */
+    mebi_alternative alternative[MEBI_ALTERNATIVES];
 } mebi_plan;
 
 typedef struct mebi_report {
@@ -152,7 +255,11 @@ typedef struct mebi_report {
     double total_seconds;
 } mebi_report;
 
-/* Checks a request and tells what it takes, without working. Same errors as mebi_generate's. */
+/* Machines that can be planned for: 0, 1, ... ; NULL beyond the last. */
+MEBI_API const char *mebi_device_name(int index);
+
+/* Checks a request and tells what it takes, without working. MEBI_OK also for one that is too big: the
+ * verdict says so. Other errors as mebi_generate's. The prompt may be NULL: one of usual length. */
 MEBI_API MEBI_MUST_USE mebi_status mebi_plan_request(mebi_engine *engine,
                                                      const mebi_request *request, mebi_plan *plan,
                                                      mebi_error *err);

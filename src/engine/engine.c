@@ -12,16 +12,6 @@ mebi_engine_params mebi_engine_params_default(void) {
     return (mebi_engine_params){0};
 }
 
-const char *mebi_stage_name(mebi_stage stage) {
-    static const char *const names[] = {"load", "encode", "step", "decode", "save"};
-    return stage >= 0 && stage < MEBI_STAGE_COUNT ? names[stage] : "unknown";
-}
-
-const char *mebi_precision_name(mebi_precision precision) {
-    static const char *const names[] = {"auto", "f32", "bf16", "int8"};
-    return (unsigned)precision < MEBI_PRECISION_COUNT ? names[precision] : "unknown";
-}
-
 /* Tells how far loading is; fails if the caller wants to stop. */
 static mebi_status loading(const mebi_callbacks *c, int done, int parts, double since,
                            mebi_error *err) {

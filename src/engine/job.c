@@ -33,6 +33,7 @@ typedef struct job {
     mebi_error *err;
     int64_t seed;
     mebi__sampling how;
+    mebi__strategy way;
     prompt positive, negative;
     int guided;
     mebi__job_plan cost;
@@ -148,6 +149,7 @@ enum { FIRST_TOUCH_BYTES = 176 * 1024 };
 static mebi_status plan(job *j) {
     mebi_engine *e = j->engine;
     mebi__job_shape shape = {.how = j->how,
+                             .way = j->way,
                              .tokens = j->positive.count,
                              .negative_tokens = j->guided ? j->negative.count : 0,
                              .encode = !j->positive.features,
@@ -277,7 +279,7 @@ static void tell_exact(job *j, const char *what) {
 
 static void encode_prompt(job *j, prompt *p) {
     if (p->features || j->stream.status != MEBI_OK) return;
-    mebi__pipeline_encode(&j->stream, &j->engine->pipeline, p->ids, p->count, p->fresh);
+    mebi__pipeline_encode(&j->stream, &j->engine->pipeline, &j->way, p->ids, p->count, p->fresh);
     if (j->stream.status != MEBI_OK) return;
     tell_exact(j, "The prompt's encoding");
     mebi__features_keep(&j->engine->features, p->ids, p->count, p->fresh);
@@ -315,11 +317,11 @@ static mebi_status make_picture(job *j, const mebi__conditions *conditions, int 
     j->progress.image = index + 1;
     j->progress.step = 0;
     begin_stage(j, MEBI_STAGE_STEP, j->cost.denoise);
-    mebi__pipeline_denoise(&j->stream, p, &j->how, conditions, j->latent, after_step, j);
+    mebi__pipeline_denoise(&j->stream, p, &j->way, &j->how, conditions, j->latent, 1, after_step, j);
     end_stage(j);
     if (j->stream.status != MEBI_OK) return j->stream.status;
     begin_stage(j, MEBI_STAGE_DECODE, j->cost.decode);
-    mebi__pipeline_decode(&j->stream, p, j->latent, j->how.latent_height, j->how.latent_width,
+    mebi__pipeline_decode(&j->stream, p, &j->way, j->latent, j->how.latent_height, j->how.latent_width,
                           j->image.pixels);
     end_stage(j);
     if (j->stream.status != MEBI_OK) return j->stream.status;

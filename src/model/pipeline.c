@@ -27,8 +27,9 @@ static int begin_again(mebi__stream *s, const mebi__params *part, mebi__view x, 
     return s->exact = 1;
 }
 
-void mebi__pipeline_encode(mebi__stream *s, const mebi__pipeline *p, const int32_t *ids, int count,
-                           float *features) {
+void mebi__pipeline_encode(mebi__stream *s, const mebi__pipeline *p, const mebi__strategy *way,
+                           const int32_t *ids, int count, float *features) {
+    (void)way;
     mebi__view flag = mebi__take1(s, MEBI__I32, 1);
     mebi__view x = mebi__take2(s, MEBI__F32, count, p->encoder.config.hidden);
     mebi__qwen3_forward(s, &p->encoder, ids, count, x);
@@ -81,9 +82,10 @@ static void predict(mebi__stream *s, const mebi__pipeline *p, const mebi__sampli
     mebi__dit_step_give(s, &step);
 }
 
-void mebi__pipeline_denoise(mebi__stream *s, const mebi__pipeline *p, const mebi__sampling *how,
-                            const mebi__conditions *c, float *latent,
+void mebi__pipeline_denoise(mebi__stream *s, const mebi__pipeline *p, const mebi__strategy *way,
+                            const mebi__sampling *how, const mebi__conditions *c, float *latent, int n,
                             void (*after_step)(void *context, int step), void *context) {
+    (void)way, (void)n;
     float sigma[MEBI__MAX_STEPS + 1];
     int64_t channels = p->dit.config.channels, h = how->latent_height, w = how->latent_width;
     mebi__view flag = mebi__take1(s, MEBI__I32, 1);
@@ -91,7 +93,7 @@ void mebi__pipeline_denoise(mebi__stream *s, const mebi__pipeline *p, const mebi
     mebi__view out = mebi__take3(s, MEBI__F32, channels, h, w);
     mebi__sampler_sigmas(&p->scheduler, how->steps, sigma);
     mebi__upload(s, x, latent);
-    for (int i = 0; i < how->steps && s->status == MEBI_OK; i++) {
+    for (int i = how->first_step; i < how->steps && s->status == MEBI_OK; i++) {
         float time = mebi__sampler_time(&p->scheduler, sigma[i]);
         predict(s, p, how, c, time, x, out);
         if (begin_again(s, &p->dit.params, out, flag)) {
@@ -110,8 +112,9 @@ void mebi__pipeline_denoise(mebi__stream *s, const mebi__pipeline *p, const mebi
     mebi__give(s, &flag);
 }
 
-void mebi__pipeline_decode(mebi__stream *s, const mebi__pipeline *p, const float *latent, int64_t h,
-                           int64_t w, unsigned char *pixels) {
+void mebi__pipeline_decode(mebi__stream *s, const mebi__pipeline *p, const mebi__strategy *way,
+                           const float *latent, int64_t h, int64_t w, unsigned char *pixels) {
+    (void)way;
     int64_t scale = mebi__vae_scale(&p->vae.config);
     mebi__view flag = mebi__take1(s, MEBI__I32, 1);
     mebi__view z = mebi__take3(s, MEBI__F32, p->vae.config.latent_channels, h, w);

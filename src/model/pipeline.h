@@ -10,6 +10,7 @@
 #include "model/dit.h"
 #include "model/qwen3.h"
 #include "model/sampler.h"
+#include "model/strategy.h"
 #include "model/vae.h"
 
 /* The parts, owned by the engine. */
@@ -24,6 +25,7 @@ typedef struct mebi__pipeline {
 typedef struct mebi__sampling {
     int64_t latent_height, latent_width;
     int steps;
+    int first_step;      /* 0; to go on with latents after which so many steps were done */
     float guidance;      /* pos + guidance * (pos - neg); 0: off */
     float truncation;    /* guidance is off once the time 1 - sigma exceeds this; >= 1: never */
     float normalization; /* cap on the guided norm as a multiple of pos's; 0: none */
@@ -39,8 +41,8 @@ typedef struct mebi__conditions {
 int mebi__pipeline_multiple(const mebi__pipeline *p);
 
 /* features[count, hidden] to host memory. */
-void mebi__pipeline_encode(mebi__stream *s, const mebi__pipeline *p, const int32_t *ids, int count,
-                           float *features);
+void mebi__pipeline_encode(mebi__stream *s, const mebi__pipeline *p, const mebi__strategy *way,
+                           const int32_t *ids, int count, float *features);
 
 /* From host features [tokens, hidden]; negative_tokens 0: no guidance. Once a job. */
 void mebi__pipeline_condition(mebi__stream *s, const mebi__pipeline *p, const mebi__sampling *how,
@@ -48,17 +50,18 @@ void mebi__pipeline_condition(mebi__stream *s, const mebi__pipeline *p, const me
                               int negative_tokens, mebi__conditions *out);
 void mebi__pipeline_release(mebi__stream *s, mebi__conditions *conditions);
 
-/* latent [C, h, w] in host memory: noise on entry, after each step the latents so far, the result at the
+/* latents [n, C, h, w] in host memory: noise on entry, after each step the latents so far, the result at the
  * end. after_step(context, i) is called with 1..steps; may be NULL. A step whose velocity is not
  * finite is done again with the matrices' plain form, if it had used packed ones (and s->exact_runs
  * counts it); if that doesn't help it ends with MEBI_NUMERIC and leaves the last good latents. */
-void mebi__pipeline_denoise(mebi__stream *s, const mebi__pipeline *p, const mebi__sampling *how,
-                            const mebi__conditions *conditions, float *latent,
-                            void (*after_step)(void *context, int step), void *context);
+void mebi__pipeline_denoise(mebi__stream *s, const mebi__pipeline *p, const mebi__strategy *way,
+                            const mebi__sampling *how, const mebi__conditions *conditions,
+                            float *latents, int n, void (*after_step)(void *context, int step),
+                            void *context);
 
 /* pixels u8 [H, W, 3] from a latent [C, h, w], both in host memory. */
-void mebi__pipeline_decode(mebi__stream *s, const mebi__pipeline *p, const float *latent, int64_t h,
-                           int64_t w, unsigned char *pixels);
+void mebi__pipeline_decode(mebi__stream *s, const mebi__pipeline *p, const mebi__strategy *way,
+                           const float *latent, int64_t h, int64_t w, unsigned char *pixels);
 
 /* latent [C, H/scale, W/scale] from a picture f32 [H, W, 3], -1..1, both in host memory. */
 void mebi__pipeline_encode_picture(mebi__stream *s, const mebi__pipeline *p, const float *picture,

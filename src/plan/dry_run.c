@@ -29,15 +29,15 @@ static mebi_status run_stages(const mebi__pipeline *p, mebi__device *dry,
                       .cancel_context = &submits, .exact = exact};
     mebi__arena_init(&s.arena, SIZE_MAX / 2);
     mebi__conditions conditions;
-    if (shape->encode) mebi__pipeline_encode(&s, p, NULL, shape->tokens, NULL);
-    if (shape->encode_negative) mebi__pipeline_encode(&s, p, NULL, shape->negative_tokens, NULL);
+    if (shape->encode) mebi__pipeline_encode(&s, p, &shape->way, NULL, shape->tokens, NULL);
+    if (shape->encode_negative) mebi__pipeline_encode(&s, p, &shape->way, NULL, shape->negative_tokens, NULL);
     account(dry, &submits, &out->scratch_bytes, &out->encode);
     mebi__pipeline_condition(&s, p, &shape->how, NULL, shape->tokens, NULL, shape->negative_tokens,
                              &conditions);
     account(dry, &submits, &out->scratch_bytes, &out->prepare);
-    mebi__pipeline_denoise(&s, p, &shape->how, &conditions, NULL, NULL, NULL);
+    mebi__pipeline_denoise(&s, p, &shape->way, &shape->how, &conditions, NULL, 1, NULL, NULL);
     account(dry, &submits, &out->scratch_bytes, &out->denoise);
-    mebi__pipeline_decode(&s, p, NULL, shape->how.latent_height, shape->how.latent_width, NULL);
+    mebi__pipeline_decode(&s, p, &shape->way, NULL, shape->how.latent_height, shape->how.latent_width, NULL);
     account(dry, &submits, &out->scratch_bytes, &out->decode);
     mebi__pipeline_release(&s, &conditions);
     out->arena_bytes = s.arena.peak;

@@ -12,6 +12,7 @@ typedef struct mebi__stage_cost {
 /* One job's shape: how the sampler runs, and the prompts' lengths. */
 typedef struct mebi__job_shape {
     mebi__sampling how;
+    mebi__strategy way;
     int tokens, negative_tokens; /* of the features; 0 negative ones: no guidance */
     int encode, encode_negative; /* 1: features are not cached yet */
 } mebi__job_shape;

@@ -123,10 +123,11 @@ static void run_transformer(mebi__stream *s, const pass *p) {
 }
 
 static void run_part(mebi__stream *s, const pass *p) {
+    const mebi__strategy way = {0};
     if (strcmp(p->part, "transformer") == 0) run_transformer(s, p);
     else if (strcmp(p->part, "text_encoder") == 0)
-        mebi__pipeline_encode(s, &p->model, p->ids, (int)p->tokens, p->out);
-    else mebi__pipeline_decode(s, &p->model, p->latent, p->h, p->w, (unsigned char *)p->out);
+        mebi__pipeline_encode(s, &p->model, &way, p->ids, (int)p->tokens, p->out);
+    else mebi__pipeline_decode(s, &p->model, &way, p->latent, p->h, p->w, (unsigned char *)p->out);
 }
 
 static void read_inputs(pass *p, const mebi__safetensors *f) {
