@@ -8,6 +8,8 @@ typedef struct dry_device {
     mebi__device head;
     mebi__device *target;
     mebi__dry_report report;
+    mebi__dry_clock clock;
+    void *context;
 } dry_device;
 
 static mebi_status create_buffer(mebi__device *d, mebi__tag tag, size_t bytes, mebi__buffer **out,
@@ -40,6 +42,10 @@ static mebi_status reserve(mebi__device *d, size_t bytes, mebi_error *err) {
     return MEBI_OK;
 }
 
+static void count_seconds(dry_device *d, const mebi__op *op) {
+    if (d->clock) d->report.seconds += d->clock(d->context, op);
+}
+
 static mebi_status record(mebi__device *d, const mebi__op *op, mebi_error *err) {
     (void)err;
     mebi__dry_report *r = &((dry_device *)d)->report;
@@ -50,16 +56,19 @@ static mebi_status record(mebi__device *d, const mebi__op *op, mebi_error *err) 
     r->bytes[op->kind] += bytes;
     size_t scratch = scratch_bytes(d, op);
     if (scratch > r->scratch_bytes) r->scratch_bytes = scratch;
+    count_seconds((dry_device *)d, op);
     return MEBI_OK;
 }
 
 static mebi_status upload(mebi__device *d, mebi__view to, const void *from, mebi_error *err) {
-    (void)d, (void)to, (void)from, (void)err;
+    (void)from, (void)err;
+    count_seconds((dry_device *)d, &(mebi__op){.kind = MEBI__OP_COPY, .x = to, .y = to});
     return MEBI_OK;
 }
 
 static mebi_status download(mebi__device *d, mebi__view from, void *to, mebi_error *err) {
-    (void)d, (void)from, (void)to, (void)err;
+    (void)to, (void)err;
+    count_seconds((dry_device *)d, &(mebi__op){.kind = MEBI__OP_COPY, .x = from, .y = from});
     return MEBI_OK;
 }
 
@@ -107,6 +116,12 @@ mebi_status mebi__dry_create(mebi__device *target, mebi__device **out, mebi_erro
 
 const mebi__dry_report *mebi__dry_report_of(const mebi__device *dry) {
     return &((const dry_device *)dry)->report;
+}
+
+void mebi__dry_set_clock(mebi__device *dry, mebi__dry_clock clock, void *context) {
+    dry_device *d = (dry_device *)dry;
+    d->clock = clock;
+    d->context = context;
 }
 
 void mebi__dry_reset(mebi__device *dry) {
