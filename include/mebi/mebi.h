@@ -7,6 +7,7 @@
 #include "mebi/engine.h"
 #include "mebi/file.h"
 #include "mebi/image.h"
+#include "mebi/quality.h"
 #include "mebi/status.h"
 
 #ifdef __cplusplus
