@@ -299,7 +299,8 @@ static void apply_fill_rows(mebi__stream *s, const spec *c, const mebi__view *v)
 }
 
 static void apply_group_norm(mebi__stream *s, const spec *c, const mebi__view *v) {
-    mebi__group_norm(s, v[0], v[1], v[2], c->n[0], c->f[0], c->n[1], v[3]);
+    mebi__group_sums(s, v[0], 0, v[4]);
+    mebi__group_norm(s, v[0], v[4], v[1], v[2], c->f[0], c->n[1], v[3]);
 }
 
 static spec group_norm_case(int h, int w, int ch, int groups, int silu, int in_place, fill f) {
@@ -310,6 +311,23 @@ static spec group_norm_case(int h, int w, int ch, int groups, int silu, int in_p
     add1(&c, MEBI__F32, IN, UNIT, ch);
     if (in_place) add_alias(&c, x);
     else add3(&c, OUT, NOT_A_NUMBER, h, w, ch);
+    add2(&c, MEBI__F64, OUT, NOT_A_NUMBER, groups, 3);
+    return c;
+}
+
+/* At once, and in strips of n[1] rows. */
+static void apply_group_sums(mebi__stream *s, const spec *c, const mebi__view *v) {
+    int64_t height = v[0].shape.dim[0], rows = c->n[1];
+    mebi__group_sums(s, v[0], 0, v[1]);
+    for (int64_t r = 0; r < height; r += rows)
+        mebi__group_sums(s, mebi__view_rows(v[0], r, height - r < rows ? height - r : rows), r > 0, v[2]);
+}
+
+static spec group_sums_case(int h, int w, int ch, int groups, int rows, fill f) {
+    spec c = {.kind = MEBI__OP_GROUP_SUMS, .apply = apply_group_sums, .n = {groups, rows}};
+    add3(&c, IN, f, h, w, ch);
+    add2(&c, MEBI__F64, OUT, NOT_A_NUMBER, groups, 3);
+    add2(&c, MEBI__F64, OUT, NOT_A_NUMBER, groups, 3);
     return c;
 }
 

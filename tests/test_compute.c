@@ -89,9 +89,8 @@ static void call(mebi__stream *s, mebi__op_kind kind, const args *a) {
     case MEBI__OP_COMBINE: mebi__combine(s, 2, v[1], 1, v[0]); break;
     case MEBI__OP_AFFINE: mebi__affine(s, v[1], 2, 1, v[0]); break;
     case MEBI__OP_CONV2D: mebi__conv2d(s, v[1], v[2], v[3], v[4], a->conv, v[0]); break;
-    case MEBI__OP_GROUP_NORM:
-        mebi__group_norm(s, v[1], v[2], v[3], a->heads, 1e-6f, 1, v[0]);
-        break;
+    case MEBI__OP_GROUP_SUMS: mebi__group_sums(s, v[1], 0, v[0]); break;
+    case MEBI__OP_GROUP_NORM: mebi__group_norm(s, v[1], v[2], v[3], v[4], 1e-6f, 1, v[0]); break;
     case MEBI__OP_PERMUTE: mebi__permute(s, v[1], a->permute, v[0]); break;
     case MEBI__OP_COPY: mebi__copy(s, v[1], v[0]); break;
     case MEBI__OP_FILL_ROWS: mebi__fill_rows(s, v[1], v[0]); break;
@@ -111,6 +110,7 @@ enum {
     ANY_RANK = 8,
     FREE_0 = 16, /* this dimension is tied to no other tensor's */
     FREE_ALL = 32,
+    FREE_IMAGE = 256, /* height and width are tied to no other tensor's */
     NAMING = 128, /* its type decides which operation it is */
 };
 
@@ -234,14 +234,26 @@ static const spec specs[] = {
       {F, 3, {4, 6, 5}, OPTIONAL | MAY_BE_Y}},
      2 * 4 * 6 * 5 * 3 * 3 * 2,
      4 * (120 + 48 + 90 + 5 + 120)},
+    {MEBI__OP_GROUP_SUMS,
+     2,
+     0,
+     0,
+     0,
+     {{MEBI__F64, 2, {3, 3}, 0}, {F, 3, {2, 3, 6}, FREE_IMAGE}},
+     4 * 36,
+     8 * 9 + 4 * 36},
     {MEBI__OP_GROUP_NORM,
-     4,
-     3,
+     5,
      0,
      0,
-     {{F, 3, {2, 3, 6}, 0}, {F, 3, {2, 3, 6}, MAY_BE_Y}, {F, 1, {6}, 0}, {F, 1, {6}, 0}},
+     0,
+     {{F, 3, {2, 3, 6}, 0},
+      {F, 3, {2, 3, 6}, MAY_BE_Y},
+      {MEBI__F64, 2, {3, 3}, 0},
+      {F, 1, {6}, 0},
+      {F, 1, {6}, 0}},
      8 * 36,
-     4 * (36 + 36 + 6 + 6)},
+     4 * (36 + 36 + 6 + 6) + 8 * 9},
     {MEBI__OP_PERMUTE,
      2,
      0,
@@ -390,7 +402,7 @@ static void a_wrong_shape_is_refused(void **state) {
                 args a = good_args(b, &specs[i]);
                 a.v[v].shape.dim[d]++;
                 int is = specs[i].view[v].is;
-                if (is & FREE_ALL || (is & FREE_0 && d == 0))
+                if (is & FREE_ALL || (is & FREE_0 && d == 0) || (is & FREE_IMAGE && d < 2))
                     expect_accepted(b, &specs[i], &a, "with more of a free dimension");
                 else expect_refused(b, &specs[i], &a, v, "");
                 static const int64_t invalid[] = {0, -1, INT64_MIN, INT64_MAX};
@@ -491,10 +503,6 @@ static void wrong_heads_are_refused(void **state) {
         {MEBI__OP_ATTENTION, 4, 4, "heads don't fit"},
         {MEBI__OP_ATTENTION, 5, 5, "heads don't fit"},
         {MEBI__OP_ATTENTION, 2, 4, "heads don't fit"},
-        {MEBI__OP_GROUP_NORM, 0, 0, "groups don't"},
-        {MEBI__OP_GROUP_NORM, -3, 0, "groups don't"},
-        {MEBI__OP_GROUP_NORM, 4, 0, "groups don't"},
-        {MEBI__OP_GROUP_NORM, 12, 0, "groups don't"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const spec *p = spec_of(cases[i].kind);
@@ -506,6 +514,27 @@ static void wrong_heads_are_refused(void **state) {
     args a = good_args(b, spec_of(MEBI__OP_ATTENTION));
     a.causal = 1; /* 4 queries, 7 keys */
     expect_refused(b, spec_of(MEBI__OP_ATTENTION), &a, -1, "as many keys as queries");
+    mebi__device_destroy(&b->dry);
+}
+
+static void wrong_sums_are_refused(void **state) {
+    (void)state;
+    bench *b = bench_open();
+    static const mebi__op_kind kinds[] = {MEBI__OP_GROUP_SUMS, MEBI__OP_GROUP_NORM};
+    for (int k = 0; k < 2; k++) {
+        const spec *p = spec_of(kinds[k]);
+        args a = good_args(b, p);
+        mebi__view *sums = &a.v[kinds[k] == MEBI__OP_GROUP_SUMS ? 0 : 2];
+        static const int64_t groups[] = {4, 5, 12}; /* of 6 channels */
+        for (int i = 0; i < 3; i++) {
+            sums->shape.dim[0] = groups[i];
+            expect_refused(b, p, &a, -1, "groups don't");
+        }
+        sums->shape.dim[0] = 6;
+        expect_accepted(b, p, &a, "a group a channel");
+        sums->shape.dim[1] = 2;
+        expect_refused(b, p, &a, -1, "three sums");
+    }
     mebi__device_destroy(&b->dry);
 }
 
@@ -872,6 +901,7 @@ int main(void) {
         cmocka_unit_test(a_tensor_beyond_its_buffer_is_refused),
         cmocka_unit_test(overlap_is_refused),
         cmocka_unit_test(wrong_heads_are_refused),
+        cmocka_unit_test(wrong_sums_are_refused),
         cmocka_unit_test(wrong_convolutions_are_refused),
         cmocka_unit_test(wrong_strides_are_refused),
         cmocka_unit_test(int8_operands_go_together),

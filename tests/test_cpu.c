@@ -35,6 +35,7 @@ static const struct tolerance {
     [MEBI__OP_SILU] = {6e-7, 0, 1e-36, "exp to 2e-7; exp(-x) overflows below -88.7"},
     [MEBI__OP_COMBINE] = {1.2e-7, 2e-7, 0, "one rounding, and the terms cancel"},
     [MEBI__OP_AFFINE] = {1.2e-7, 0, 0, "one rounding"},
+    [MEBI__OP_GROUP_SUMS] = {1e-12, 1e-12, 0, "f64 sums in another order"},
     [MEBI__OP_GROUP_NORM] = {8e-7, 1e-6, 0, "f64 statistics; the shift cancels; exp to 2e-7"},
     [MEBI__OP_PERMUTE] = {0, 0, 0, "moves values"},
     [MEBI__OP_COPY] = {0, 0, 0, "moves values"},
@@ -88,7 +89,9 @@ static void fill_tensor(unsigned char *image, const tensor *t) {
         float v = value_of(t->fill, i, n);
         uint16_t half = mebi__f32_to_bf16(v);
         if (bf16) v = mebi__bf16_to_f32(half);
+        double wide = v;
         if (t->dtype == MEBI__BF16) memcpy(p + 2 * i, &half, 2);
+        else if (t->dtype == MEBI__F64) memcpy(p + 8 * i, &wide, 8);
         else memcpy(p + 4 * i, &v, 4);
     }
 }
@@ -172,7 +175,9 @@ static double element(const unsigned char *image, const tensor *t, size_t i) {
     const unsigned char *p = image + t->at;
     float v;
     int32_t id;
+    double wide;
     if (t->dtype == MEBI__U8) return p[i];
+    if (t->dtype == MEBI__F64) return memcpy(&wide, p + 8 * i, 8), wide;
     if (t->dtype == MEBI__I32) return memcpy(&id, p + 4 * i, 4), id;
     return memcpy(&v, p + 4 * i, 4), v;
 }
@@ -299,6 +304,13 @@ static void test_conv2d(void **state) {
                                    k, shapes[p], option & 1 ? MEBI__BF16 : MEBI__F32, option / 2);
                 check(&c);
             }
+    /* Doubled strips: not padded above, below, or on both sides; also of one row. */
+    for (int i = 0; i < 36; i++) {
+        mebi__conv_params p = {1, i & 1, 1, (i >> 1) & 1, 1, 2};
+        spec c = conv_case(1 + i / 6, random_range(1, 20), random_range(1, 40), random_range(1, 40), 3, 3, p,
+                           i & 4 ? MEBI__BF16 : MEBI__F32, i % 3);
+        if (c.tensor[3].shape.dim[0] > 0) check(&c);
+    }
     for (int i = 0; i < 60; i++) {
         mebi__conv_params p = {random_range(1, 2), random_range(0, 8), random_range(0, 8),
                                random_range(0, 8), random_range(0, 8), random_range(1, 2)};
@@ -463,6 +475,52 @@ static void test_group_norm(void **state) {
             spec c = group_norm_case(z[0], z[1], z[2], z[3], option & 1, (option >> 1) & 1,
                                      fills[option / 4]);
             check(&c);
+        }
+}
+
+/* The sums of a group by the definition: two passes over x[h,w,ch] as it lies in the image. */
+static void expect_sums(const spec *c, const unsigned char *image, const tensor *sums) {
+    const tensor *x = &c->tensor[0];
+    int64_t pixels = x->shape.dim[0] * x->shape.dim[1], ch = x->shape.dim[2], depth = ch / c->n[0];
+    for (int64_t g = 0; g < c->n[0]; g++) {
+        long double mean = 0, variance = 0, count = (long double)(pixels * depth);
+        for (int64_t i = 0; i < pixels * depth; i++)
+            mean += element(image, x, (size_t)(i / depth * ch + g * depth + i % depth));
+        mean /= count;
+        for (int64_t i = 0; i < pixels * depth; i++) {
+            long double d = element(image, x, (size_t)(i / depth * ch + g * depth + i % depth)) - mean;
+            variance += d * d;
+        }
+        double m = element(image, sums, (size_t)g * 3) / (double)count;
+        double square = element(image, sums, (size_t)g * 3 + 1) / (double)count;
+        assert_true(element(image, sums, (size_t)g * 3 + 2) == (double)count);
+        assert_true(fabs(m - (double)mean) <= 1e-12 * (1 + fabs(m)));
+        assert_true(fabs(square - m * m - (double)(variance / count)) <= 1e-12 * (1 + square));
+    }
+}
+
+/* The same bits however the rows are cut, on plain C and on the best level; and the right ones. */
+static void test_group_sums(void **state) {
+    (void)state;
+    static const int sizes[][5] = {{1, 1, 4, 2, 1},    {3, 5, 8, 4, 2},    {16, 17, 36, 4, 3},
+                                   {65, 64, 40, 8, 8}, {9, 300, 7, 1, 4},  {130, 9, 128, 32, 129},
+                                   {300, 3, 64, 32, 7}, {12, 33, 512, 32, 5}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int f = 0; f < 4; f++) {
+            const int *z = sizes[i];
+            spec c = group_sums_case(z[0], z[1], z[2], z[3], z[4], fills[f]);
+            check(&c);
+            size_t bytes = place(&c);
+            unsigned char *image = calloc(bytes, 1);
+            assert_non_null(image);
+            fill_tensor(image, &c.tensor[0]);
+            for (int level = 0; level < 2; level++) {
+                mebi__dry_report report;
+                run(&c, level ? best : MEBI__CPU_REF, 2, 1, image, bytes, &report);
+                assert_memory_equal(image + c.tensor[1].at, image + c.tensor[2].at, bytes_of(&c.tensor[1]));
+                expect_sums(&c, image, &c.tensor[1]);
+            }
+            free(image);
         }
 }
 
@@ -674,6 +732,7 @@ static void bench(int threads) {
     bench_one("swiglu 1088x10240", swiglu_case(m, 10240, 1, UNIT), threads);
     bench_one("group_norm+silu 512x512x128", group_norm_case(512, 512, 128, 32, 1, 1, UNIT),
               threads);
+    bench_one("group_sums 512x512x128", group_sums_case(512, 512, 128, 32, 16, UNIT), threads);
     bench_one("group_norm 64x64x512", group_norm_case(64, 64, 512, 32, 0, 1, UNIT), threads);
     bench_one("permute HWC>CHW 512x512x128",
               permute_case(2, (int64_t[]){128, 262144}, (int64_t[]){1, 128}), threads);
@@ -719,7 +778,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_row_norms),     cmocka_unit_test(test_norm_rope),
         cmocka_unit_test(test_elementwise),   cmocka_unit_test(test_pixel_ties),
         cmocka_unit_test(test_check_finite),  cmocka_unit_test(test_guide),
-        cmocka_unit_test(test_group_norm),    cmocka_unit_test(test_moves),
+        cmocka_unit_test(test_group_sums),    cmocka_unit_test(test_group_norm),
+        cmocka_unit_test(test_moves),
         cmocka_unit_test(test_permute_known), cmocka_unit_test(test_permute_random),
     };
     int failed = cmocka_run_group_tests(tests, NULL, close_pools);

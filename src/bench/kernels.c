@@ -10,7 +10,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { TENSORS = 5 };
+enum { TENSORS = 5, GROUPS = 32 };
 
 typedef struct session {
     mebi__bench_machine machine;
@@ -85,8 +85,9 @@ static void lay_out(operands *o) {
         add(o, MEBI__F32, 1, n, 0, 0, 0);
         add(o, MEBI__F32, 3, side * s->upsample, side * s->upsample, n, 0);
         break;
-    case MEBI__OP_GROUP_NORM:
+    case MEBI__OP_GROUP_NORM: /* with its sums */
         add(o, MEBI__F32, 3, side, side, k, 0);
+        add(o, MEBI__F64, 2, GROUPS, 3, 0, 0);
         add(o, MEBI__F32, 1, k, 0, 0, 0);
         add(o, MEBI__F32, 1, k, 0, 0, 0);
         add(o, MEBI__F32, 3, side, side, k, 0);
@@ -120,7 +121,10 @@ static void record(mebi__stream *s, const operands *o) {
         mebi__conv2d(s, t[0], t[1], t[2], none,
                      (mebi__conv_params){1, pad, pad, pad, pad, c->upsample}, t[3]);
         break;
-    case MEBI__OP_GROUP_NORM: mebi__group_norm(s, t[0], t[1], t[2], 32, 1e-6f, 1, t[3]); break;
+    case MEBI__OP_GROUP_NORM:
+        mebi__group_sums(s, t[0], 0, t[1]);
+        mebi__group_norm(s, t[0], t[1], t[2], t[3], 1e-6f, 1, t[4]);
+        break;
     case MEBI__OP_NORM_ROPE:
         mebi__norm_rope(s, t[3], c->heads, t[0], 1e-5f, t[1], t[2], MEBI__ROPE_PAIRS);
         break;

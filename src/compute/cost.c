@@ -29,6 +29,7 @@ static double operations_of(const mebi__op *op) {
     case MEBI__OP_GATED_RESIDUAL:
     case MEBI__OP_NORM_ROPE:
     case MEBI__OP_GROUP_NORM: return 8 * elements(&op->x);
+    case MEBI__OP_GROUP_SUMS: return 4 * elements(&op->x);
     case MEBI__OP_SWIGLU:
     case MEBI__OP_SILU: return 10 * elements(&op->x);
     case MEBI__OP_COMBINE:

@@ -232,15 +232,25 @@ void mebi__conv2d(mebi__stream *s, mebi__view x, mebi__view w, mebi__view b, meb
         record(s, &op, &op.a1);
 }
 
-void mebi__group_norm(mebi__stream *s, mebi__view x, mebi__view w, mebi__view b, int groups,
+/* sums[groups, 3] of an image whose channels the groups divide. */
+static int are_sums(mebi__stream *s, mebi__op_kind kind, const mebi__view *x, const mebi__view *sums) {
+    return is_view(s, kind, x, MEBI__F32, 3) && is_view(s, kind, sums, MEBI__F64, 2) &&
+           require(s, kind, sums->shape.dim[1] == 3, "a group has three sums") &&
+           require(s, kind, x->shape.dim[2] % sums->shape.dim[0] == 0, "groups don't divide the channels");
+}
+
+void mebi__group_sums(mebi__stream *s, mebi__view x, int more, mebi__view sums) {
+    mebi__op op = {.kind = MEBI__OP_GROUP_SUMS, .x = x, .y = sums, .flag = more != 0};
+    if (are_sums(s, op.kind, &x, &sums)) record(s, &op, NULL);
+}
+
+void mebi__group_norm(mebi__stream *s, mebi__view x, mebi__view sums, mebi__view w, mebi__view b,
                       float eps, int silu, mebi__view y) {
-    mebi__op op = {.kind = MEBI__OP_GROUP_NORM, .x = x, .w = w, .b = b, .y = y, .eps = eps,
-                   .heads = groups, .flag = silu != 0};
-    if (is_view(s, op.kind, &x, MEBI__F32, 3) && is_view(s, op.kind, &y, MEBI__F32, 3) &&
+    mebi__op op = {.kind = MEBI__OP_GROUP_NORM, .x = x, .w = w, .b = b, .a1 = sums, .y = y, .eps = eps,
+                   .flag = silu != 0};
+    if (are_sums(s, op.kind, &x, &sums) && is_view(s, op.kind, &y, MEBI__F32, 3) &&
         same_shape(s, op.kind, &x, &y) && is_vector(s, op.kind, &w, x.shape.dim[2], 0) &&
-        is_vector(s, op.kind, &b, x.shape.dim[2], 0) &&
-        require(s, op.kind, groups > 0 && x.shape.dim[2] % groups == 0,
-                "groups don't divide the channels"))
+        is_vector(s, op.kind, &b, x.shape.dim[2], 0))
         record(s, &op, &op.x);
 }
 

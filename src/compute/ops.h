@@ -32,6 +32,7 @@
     X(COMBINE)                                                                                     \
     X(AFFINE)                                                                                      \
     X(CONV2D)                                                                                      \
+    X(GROUP_SUMS)                                                                                  \
     X(GROUP_NORM)                                                                                  \
     X(PERMUTE)                                                                                     \
     X(COPY)                                                                                        \
@@ -167,9 +168,15 @@ void mebi__affine(mebi__stream *s, mebi__view x, float alpha, float beta, mebi__
 void mebi__conv2d(mebi__stream *s, mebi__view x, mebi__view w, mebi__view b,
                   mebi__view residual, mebi__conv_params params, mebi__view y);
 
-/* y[H,W,C]: each of `groups` groups of C/groups channels is normalized over H, W and itself, then
- * * w[C] + b[C], then silu if asked. Statistics gathered in f64. y may be x. */
-void mebi__group_norm(mebi__stream *s, mebi__view x, mebi__view w, mebi__view b, int groups,
+/* What group_norm divides by, gathered in f64 over an image that may come in strips of rows: for each group
+ * of C/groups channels of x[H,W,C], sums[groups,3] (f64) holds the sum of the values, of their squares,
+ * and how many they are. more 0: sums begins with these rows; 1: they follow those it has. Each row's
+ * sums are added in ascending order of rows, so nothing depends on how an image is cut. */
+void mebi__group_sums(mebi__stream *s, mebi__view x, int more, mebi__view sums);
+
+/* y[H,W,C]: each group of channels of x, less the mean that sums tells, over the square root of the
+ * variance + eps, then * w[C] + b[C], then silu if asked. y may be x. */
+void mebi__group_norm(mebi__stream *s, mebi__view x, mebi__view sums, mebi__view w, mebi__view b,
                       float eps, int silu, mebi__view y);
 
 /* y (dims' product elements) gathered from x by strides. */

@@ -5,7 +5,8 @@
  *
  * After doubling, a 3x3 kernel sees each input pixel once or twice: of a side's three taps two fall on
  * the same one. Outputs of one parity in y and in x so have a 2x2 kernel of summed weights over the small
- * image, 4/9 of the work, and the four parities are four products. */
+ * image, 4/9 of the work, and the four parities are four products. So too for a strip of rows that is not
+ * padded above or below. */
 #include "cpu/gemm.h"
 
 #include <string.h>
@@ -66,7 +67,7 @@ static mebi__gemm product_of(const mebi__op *op, const mebi__tiles *tiles, const
 
 static int doubles(const mebi__op *op) {
     const mebi__conv_params *p = &op->conv;
-    return p->upsample == 2 && p->stride == 1 && p->top == 1 && p->left == 1 && p->bottom == 1 &&
+    return p->upsample == 2 && p->stride == 1 && p->top <= 1 && p->left == 1 && p->bottom <= 1 &&
            p->right == 1 && op->w.shape.dim[1] == 3 && op->w.shape.dim[2] == 3;
 }
 
@@ -104,19 +105,24 @@ static void fold_task(void *context, int task, int thread) {
     }
 }
 
-/* One parity: outputs (2i + odd_y, 2j + odd_x). */
+/* One parity: outputs around the enlarged input's pixels (2i + odd_y, 2j + odd_x), of which the first row
+ * is left out if nothing is padded above, and the last if nothing is below. */
 static void run_parity(const mebi__cpu_call *call, const mebi__tiles *tiles, int odd_y, int odd_x,
                        float *folded) {
     const mebi__op *op = call->op;
     const int64_t *x = op->x.shape.dim, n = op->w.shape.dim[0];
+    const int top = op->conv.top, bottom = op->conv.bottom;
+    const int64_t rows = x[0] - 1 + (odd_y ? bottom : top);
+    if (rows == 0) return;
     fold_job job = {op, odd_y, odd_x, folded};
     mebi__pool_run(call->pool, (int)n, fold_task, &job);
     mebi__op small = *op;
     small.w.shape = (mebi__shape){4, {n, 2, 2, x[2]}};
-    small.y.shape = (mebi__shape){3, {x[0], x[1], n}};
-    small.conv = (mebi__conv_params){.stride = 1, .top = 1 - odd_y, .left = 1 - odd_x, .upsample = 1};
+    small.y.shape = (mebi__shape){3, {rows, x[1], n}};
+    small.conv = (mebi__conv_params){
+        .stride = 1, .top = odd_y ? 0 : top, .left = 1 - odd_x, .upsample = 1};
     mebi__gemm g = product_of(&small, tiles, folded, MEBI__F32);
-    int64_t first = (odd_y * 2 * x[1] + odd_x) * n;
+    int64_t first = ((odd_y ? top : 1 - top) * 2 * x[1] + odd_x) * n;
     g.y += first;
     if (g.residual) g.residual += first;
     g.run = x[1];

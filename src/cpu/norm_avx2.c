@@ -1,9 +1,9 @@
 /* AVX2 kernels: normalizations. Statistics are f64, as in the reference; only the values themselves
- * are computed in f32. Rows are independent; group_norm's strips are fixed by the shape. */
+ * are computed in f32. Rows are independent. */
 #include "cpu/avx2.h"
 #include "cpu/int8.h"
+#include "cpu/ref.h"
 
-#include <assert.h>
 #include <math.h>
 
 static inline float inverse_rms(const float *x, int64_t n, float eps) {
@@ -191,28 +191,19 @@ static void norm_rope_avx2(const mebi__cpu_call *call) {
     run_spans(call, call->op->y.shape.dim[0], rows_per_share(width), norm_rope_span);
 }
 
-/* group_norm in two passes: sums of each strip of pixels by group, then, for each channel,
- * y = (x - mean) * factor + offset. */
-enum { STRIPS = 64, BLOCK = 16 };
+/* group_sums: each row's sums by themselves, several rows at once, then added in ascending order. */
+enum { ROWS = 128, BLOCK = 16 };
 
 typedef struct group_job {
     const mebi__cpu_call *call;
-    int64_t pixels, channels, strip; /* strip: pixels of one task */
-    double *partial;                 /* [strips][groups][2] sum, sum of squares */
-    double *channel;                 /* [threads][2][channels] */
-    float *mean, *factor, *offset;   /* [channels] each */
+    int64_t first, rows, step; /* of this round; step: rows of one task */
+    double *partial;           /* [ROWS][groups][2] sum, sum of squares */
+    double *channel;           /* [threads][2][channels] */
 } group_job;
 
-/* Pixels of a strip: by shape alone; at least BLOCK, at most STRIPS strips. */
-static int64_t strip_of(int64_t pixels) {
-    int64_t strip = (pixels + STRIPS - 1) / STRIPS;
-    return (strip + BLOCK - 1) / BLOCK * BLOCK;
-}
-
-static size_t group_norm_scratch(const mebi__op *op, int threads) {
-    size_t channels = (size_t)op->x.shape.dim[2];
-    return STRIPS * (size_t)op->heads * 2 * sizeof(double) +
-           (size_t)threads * 2 * channels * sizeof(double) + 3 * channels * sizeof(float);
+static size_t group_sums_scratch(const mebi__op *op, int threads) {
+    size_t channels = (size_t)op->x.shape.dim[2], groups = (size_t)op->y.shape.dim[0];
+    return (ROWS * groups * 2 + (size_t)threads * 2 * channels) * sizeof(double);
 }
 
 /* Adds up to eight channels of `count` pixels to sum[8], square[8]. */
@@ -233,85 +224,102 @@ static void add_block(const float *x, int64_t count, int64_t channels, int64_t n
     for (int64_t c = 0; c < n && c < 8; c++) sum[c] += s[c], square[c] += q[c];
 }
 
-static void group_sums_task(void *context, int task, int thread) {
-    const group_job *job = context;
-    int64_t first = task * job->strip, end = first + job->strip, channels = job->channels;
-    int groups = job->call->op->heads;
-    const float *x = mebi__cpu_data(job->call->op->x);
-    double *sum = job->channel + thread * 2 * channels, *square = sum + channels;
-    if (end > job->pixels) end = job->pixels;
+/* out[groups][2] of one row. */
+static void sum_row(const mebi__op *op, int64_t row, double *sum, double *out) {
+    int64_t width = op->x.shape.dim[1], channels = op->x.shape.dim[2], groups = op->y.shape.dim[0];
+    const float *x = (const float *)mebi__cpu_data(op->x) + row * width * channels;
+    double *square = sum + channels;
     for (int64_t c = 0; c < 2 * channels; c++) sum[c] = 0;
-    for (int64_t p = first; p < end; p += BLOCK)
+    for (int64_t p = 0; p < width; p += BLOCK)
         for (int64_t c = 0; c < channels; c += 8)
-            add_block(x + p * channels + c, end - p < BLOCK ? end - p : BLOCK, channels,
+            add_block(x + p * channels + c, width - p < BLOCK ? width - p : BLOCK, channels,
                       channels - c, sum + c, square + c);
-    double *out = job->partial + (int64_t)task * groups * 2;
-    for (int g = 0; g < groups; g++, out += 2) {
+    for (int64_t g = 0; g < groups; g++, out += 2) {
         out[0] = out[1] = 0;
         for (int64_t c = 0; c < channels / groups; c++) out[0] += *sum++, out[1] += *square++;
     }
 }
 
-/* From all strips' sums to each channel's mean, factor and offset. */
-static void finish_groups(const group_job *job, int strips) {
+static void group_sums_task(void *context, int task, int thread) {
+    const group_job *job = context;
     const mebi__op *op = job->call->op;
+    int64_t first = task * job->step, end = first + job->step, groups = op->y.shape.dim[0];
+    double *sum = job->channel + thread * 2 * op->x.shape.dim[2];
+    if (end > job->rows) end = job->rows;
+    for (int64_t r = first; r < end; r++)
+        sum_row(op, job->first + r, sum, job->partial + r * groups * 2);
+}
+
+static void group_sums_avx2(const mebi__cpu_call *call) {
+    const mebi__op *op = call->op;
+    int64_t height = op->x.shape.dim[0], groups = op->y.shape.dim[0];
+    int64_t row = op->x.shape.dim[1] * op->x.shape.dim[2];
+    double *sums = mebi__cpu_data(op->y);
+    group_job job = {.call = call, .partial = (double *)(void *)call->scratch};
+    job.channel = job.partial + ROWS * groups * 2;
+    job.step = rows_per_share(row);
+    for (int64_t g = 0; g < groups; g++) {
+        if (!op->flag) sums[g * 3] = sums[g * 3 + 1] = sums[g * 3 + 2] = 0;
+        sums[g * 3 + 2] += (double)(height * row / groups);
+    }
+    for (; job.first < height; job.first += ROWS) {
+        job.rows = height - job.first < ROWS ? height - job.first : ROWS;
+        mebi__pool_run(call->pool, (int)((job.rows + job.step - 1) / job.step), group_sums_task, &job);
+        for (int64_t r = 0; r < job.rows; r++)
+            for (int64_t g = 0; g < groups; g++) {
+                sums[g * 3] += job.partial[(r * groups + g) * 2];
+                sums[g * 3 + 1] += job.partial[(r * groups + g) * 2 + 1];
+            }
+    }
+}
+
+/* group_norm: y = (x - mean) * factor + offset, three rows of [channels] in scratch. */
+static size_t group_norm_scratch(const mebi__op *op, int threads) {
+    (void)threads;
+    return 3 * (size_t)op->x.shape.dim[2] * sizeof(float);
+}
+
+static void group_factors(const mebi__cpu_call *call) {
+    const mebi__op *op = call->op;
+    int64_t channels = op->x.shape.dim[2], groups = op->a1.shape.dim[0], depth = channels / groups;
     const float *w = mebi__cpu_data(op->w), *b = mebi__cpu_data(op->b);
-    int64_t depth = job->channels / op->heads;
-    for (int g = 0; g < op->heads; g++) {
-        double sum = 0, square = 0, count = (double)job->pixels * (double)depth;
-        for (int t = 0; t < strips; t++) {
-            sum += job->partial[((int64_t)t * op->heads + g) * 2];
-            square += job->partial[((int64_t)t * op->heads + g) * 2 + 1];
-        }
-        double mean = sum / count, variance = square / count - mean * mean;
-        double r = 1 / sqrt((variance > 0 ? variance : 0) + op->eps);
-        if (isnan(variance)) r = NAN;
+    const double *sums = mebi__cpu_data(op->a1);
+    float *row = (float *)(void *)call->scratch;
+    for (int64_t g = 0; g < groups; g++) {
+        double mean, r = mebi__group_scale(sums + g * 3, op->eps, &mean);
         for (int64_t c = g * depth; c < (g + 1) * depth; c++) {
             /* What the rounded mean lacks goes into the offset. */
-            job->mean[c] = (float)mean;
-            job->factor[c] = (float)(r * w[c]);
-            job->offset[c] = (float)(b[c] + ((double)(float)mean - mean) * r * w[c]);
+            row[c] = (float)mean;
+            row[channels + c] = (float)(r * w[c]);
+            row[2 * channels + c] = (float)(b[c] + ((double)(float)mean - mean) * r * w[c]);
         }
     }
 }
 
-static inline void apply_strip(const group_job *job, int64_t p, int64_t end, int silu) {
-    int64_t channels = job->channels;
-    const float *x = (const float *)mebi__cpu_data(job->call->op->x) + p * channels;
-    float *y = (float *)mebi__cpu_data(job->call->op->y) + p * channels;
+static inline void apply_pixels(const mebi__cpu_call *call, int64_t p, int64_t end, int silu) {
+    int64_t channels = call->op->x.shape.dim[2];
+    const float *x = (const float *)mebi__cpu_data(call->op->x) + p * channels;
+    const float *mean = (const float *)(void *)call->scratch;
+    const float *factor = mean + channels, *offset = factor + channels;
+    float *y = (float *)mebi__cpu_data(call->op->y) + p * channels;
     for (; p < end; p++, x += channels, y += channels)
         for (int64_t c = 0; c < channels; c += 8) {
             int64_t n = channels - c;
-            __m256 v = _mm256_sub_ps(load_part(x + c, n), load_part(job->mean + c, n));
-            v = _mm256_fmadd_ps(v, load_part(job->factor + c, n), load_part(job->offset + c, n));
+            __m256 v = _mm256_sub_ps(load_part(x + c, n), load_part(mean + c, n));
+            v = _mm256_fmadd_ps(v, load_part(factor + c, n), load_part(offset + c, n));
             store_part(y + c, silu ? silu_f32(v) : v, n);
         }
 }
 
-static void group_apply_task(void *context, int task, int thread) {
-    const group_job *job = context;
-    int64_t first = task * job->strip, end = first + job->strip;
-    (void)thread;
-    if (end > job->pixels) end = job->pixels;
-    if (job->call->op->flag) apply_strip(job, first, end, 1);
-    else apply_strip(job, first, end, 0);
+static void group_norm_span(const mebi__cpu_call *call, int64_t p, int64_t end) {
+    if (call->op->flag) apply_pixels(call, p, end, 1);
+    else apply_pixels(call, p, end, 0);
 }
 
 static void group_norm_avx2(const mebi__cpu_call *call) {
-    const mebi__op *op = call->op;
-    group_job job = {.call = call, .channels = op->x.shape.dim[2]};
-    job.pixels = op->x.shape.dim[0] * op->x.shape.dim[1];
-    job.strip = strip_of(job.pixels);
-    job.partial = (double *)(void *)call->scratch;
-    job.channel = job.partial + STRIPS * (int64_t)op->heads * 2;
-    job.mean = (float *)(job.channel + mebi__pool_threads(call->pool) * 2 * job.channels);
-    job.factor = job.mean + job.channels;
-    job.offset = job.factor + job.channels;
-    int strips = (int)((job.pixels + job.strip - 1) / job.strip);
-    assert(strips <= STRIPS);
-    mebi__pool_run(call->pool, strips, group_sums_task, &job);
-    finish_groups(&job, strips);
-    mebi__pool_run(call->pool, strips, group_apply_task, &job);
+    const int64_t *x = call->op->x.shape.dim;
+    group_factors(call);
+    run_spans(call, x[0] * x[1], rows_per_share(x[2]), group_norm_span);
 }
 
 void mebi__cpu_init_norm_avx2(mebi__cpu_kernels *table) {
@@ -321,6 +329,8 @@ void mebi__cpu_init_norm_avx2(mebi__cpu_kernels *table) {
     table->scratch[MEBI__OP_GATED_RESIDUAL] = factors_scratch;
     table->run[MEBI__OP_LAYER_NORM] = layer_norm_avx2;
     table->run[MEBI__OP_NORM_ROPE] = norm_rope_avx2;
+    table->run[MEBI__OP_GROUP_SUMS] = group_sums_avx2;
+    table->scratch[MEBI__OP_GROUP_SUMS] = group_sums_scratch;
     table->run[MEBI__OP_GROUP_NORM] = group_norm_avx2;
     table->scratch[MEBI__OP_GROUP_NORM] = group_norm_scratch;
 }

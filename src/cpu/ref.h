@@ -21,7 +21,11 @@ void mebi__rms_norm_ref(const mebi__cpu_call *call);
 void mebi__layer_norm_ref(const mebi__cpu_call *call);
 void mebi__norm_rope_ref(const mebi__cpu_call *call);
 void mebi__gated_residual_ref(const mebi__cpu_call *call);
+void mebi__group_sums_ref(const mebi__cpu_call *call);
 void mebi__group_norm_ref(const mebi__cpu_call *call);
+
+/* What a group's values are multiplied by once its mean is taken away; sums as mebi__group_sums leaves them. */
+double mebi__group_scale(const double *sums, float eps, double *mean);
 
 /* ref_pointwise.c */
 void mebi__embed_ref(const mebi__cpu_call *call);

@@ -25,6 +25,13 @@ static void quantize_parts(const mebi__op *op, int64_t m, const float *x, double
     }
 }
 
+double mebi__group_scale(const double *sums, float eps, double *mean) {
+    *mean = sums[0] / sums[2];
+    double variance = sums[1] / sums[2] - *mean * *mean;
+    if (isnan(variance)) return NAN;
+    return 1 / sqrt((variance > 0 ? variance : 0) + eps);
+}
+
 void mebi__rms_norm_ref(const mebi__cpu_call *call) {
     const mebi__op *op = call->op;
     const float *x = mebi__cpu_data(op->x), *w = mebi__cpu_data(op->w);
@@ -89,24 +96,43 @@ void mebi__gated_residual_ref(const mebi__cpu_call *call) {
     }
 }
 
+/* Sum and sum of squares of one row's share of a group: `width` runs of `depth` channels. */
+static void sum_row(const float *x, int64_t width, int64_t channels, int64_t depth, double *sum) {
+    sum[0] = sum[1] = 0;
+    for (int64_t p = 0; p < width; p++, x += channels)
+        for (int64_t c = 0; c < depth; c++) {
+            sum[0] += x[c];
+            sum[1] += (double)x[c] * x[c];
+        }
+}
+
+void mebi__group_sums_ref(const mebi__cpu_call *call) {
+    const mebi__op *op = call->op;
+    int64_t height = op->x.shape.dim[0], width = op->x.shape.dim[1], channels = op->x.shape.dim[2];
+    int64_t groups = op->y.shape.dim[0], depth = channels / groups;
+    const float *x = mebi__cpu_data(op->x);
+    double *sums = mebi__cpu_data(op->y), row[2];
+    for (int64_t g = 0; g < groups; g++, sums += 3) {
+        if (!op->flag) sums[0] = sums[1] = sums[2] = 0;
+        for (int64_t r = 0; r < height; r++) {
+            sum_row(x + r * width * channels + g * depth, width, channels, depth, row);
+            sums[0] += row[0];
+            sums[1] += row[1];
+        }
+        sums[2] += (double)height * (double)width * (double)depth;
+    }
+}
+
 /* One group of a channels-last image: `pixels` runs of `depth` channels, `channels` apart. */
-static void normalize_group(const mebi__op *op, int group) {
+static void normalize_group(const mebi__op *op, int64_t group) {
     int64_t pixels = op->x.shape.dim[0] * op->x.shape.dim[1], channels = op->x.shape.dim[2];
-    int64_t depth = channels / op->heads, first = group * depth;
+    int64_t depth = channels / op->a1.shape.dim[0], first = group * depth;
     const float *x = (const float *)mebi__cpu_data(op->x) + first;
     const float *w = (const float *)mebi__cpu_data(op->w) + first;
     const float *b = (const float *)mebi__cpu_data(op->b) + first;
+    const double *sums = (const double *)mebi__cpu_data(op->a1) + group * 3;
     float *y = (float *)mebi__cpu_data(op->y) + first;
-    double mean = 0, variance = 0, count = (double)pixels * (double)depth;
-    for (int64_t p = 0; p < pixels; p++)
-        for (int64_t c = 0; c < depth; c++) mean += x[p * channels + c];
-    mean /= count;
-    for (int64_t p = 0; p < pixels; p++)
-        for (int64_t c = 0; c < depth; c++) {
-            double d = x[p * channels + c] - mean;
-            variance += d * d;
-        }
-    double r = 1 / sqrt(variance / count + op->eps);
+    double mean, r = mebi__group_scale(sums, op->eps, &mean);
     for (int64_t p = 0; p < pixels; p++)
         for (int64_t c = 0; c < depth; c++) {
             double v = (x[p * channels + c] - mean) * r * w[c] + b[c];
@@ -115,5 +141,5 @@ static void normalize_group(const mebi__op *op, int group) {
 }
 
 void mebi__group_norm_ref(const mebi__cpu_call *call) {
-    for (int g = 0; g < call->op->heads; g++) normalize_group(call->op, g);
+    for (int64_t g = 0; g < call->op->a1.shape.dim[0]; g++) normalize_group(call->op, g);
 }

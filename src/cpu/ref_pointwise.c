@@ -156,6 +156,7 @@ void mebi__cpu_init_ref(mebi__cpu_kernels *table) {
                 [MEBI__OP_COMBINE] = mebi__combine_ref,
                 [MEBI__OP_AFFINE] = mebi__affine_ref,
                 [MEBI__OP_CONV2D] = mebi__conv2d_ref,
+                [MEBI__OP_GROUP_SUMS] = mebi__group_sums_ref,
                 [MEBI__OP_GROUP_NORM] = mebi__group_norm_ref,
                 [MEBI__OP_PERMUTE] = mebi__permute_ref,
                 [MEBI__OP_COPY] = mebi__copy_ref,

@@ -150,6 +150,15 @@ static const mebi__conv_params doubling = {
 /* The encoder pads only below and to the right before it halves. */
 static const mebi__conv_params halving = {.stride = 2, .bottom = 1, .right = 1, .upsample = 1};
 
+/* y = norm(x), then silu if asked; y may be x. */
+static void normalize(mebi__stream *s, mebi__view x, const mebi__vae_norm *norm, int groups, int silu,
+                      mebi__view y) {
+    mebi__view sums = mebi__take2(s, MEBI__F64, groups, 3);
+    mebi__group_sums(s, x, 0, sums);
+    mebi__group_norm(s, x, sums, norm->w, norm->b, norm_eps, silu, y);
+    mebi__give(s, &sums);
+}
+
 /* *x becomes conv(*x), of another size; the old tensor is given back. */
 static void replace_by_conv(mebi__stream *s, const mebi__vae_conv *conv, mebi__conv_params params,
                             mebi__view *x) {
@@ -165,12 +174,12 @@ static void replace_by_conv(mebi__stream *s, const mebi__vae_conv *conv, mebi__c
 static void run_resnet(mebi__stream *s, const mebi__vae_resnet *r, int groups, mebi__view *x) {
     int64_t h = x->shape.dim[0], w = x->shape.dim[1];
     mebi__view a = mebi__take3(s, MEBI__F32, h, w, r->in);
-    mebi__group_norm(s, *x, r->norm1.w, r->norm1.b, groups, norm_eps, 1, a);
+    normalize(s, *x, &r->norm1, groups, 1, a);
     mebi__view b = mebi__take3(s, MEBI__F32, h, w, r->out);
     mebi__conv2d(s, a, r->conv1.w, r->conv1.b, none, same3, b);
     mebi__give(s, &a);
     if (r->in != r->out) replace_by_conv(s, &r->shortcut, same1, x);
-    mebi__group_norm(s, b, r->norm2.w, r->norm2.b, groups, norm_eps, 1, b);
+    normalize(s, b, &r->norm2, groups, 1, b);
     mebi__conv2d(s, b, r->conv2.w, r->conv2.b, *x, same3, *x);
     mebi__give(s, &b);
     mebi__stream_submit(s);
@@ -184,7 +193,7 @@ static void attend(mebi__stream *s, const mebi__vae_middle *m, int groups, mebi_
     mebi__view q = mebi__take2(s, MEBI__F32, h * w, c);
     mebi__view k = mebi__take2(s, MEBI__F32, h * w, c);
     mebi__view v = mebi__take2(s, MEBI__F32, h * w, c);
-    mebi__group_norm(s, x, m->norm.w, m->norm.b, groups, norm_eps, 0, n3);
+    normalize(s, x, &m->norm, groups, 0, n3);
     mebi__linear(s, n, m->q_w, m->q_b, q);
     mebi__linear(s, n, m->k_w, m->k_b, k);
     mebi__linear(s, n, m->v_w, m->v_b, v);
@@ -241,7 +250,7 @@ void mebi__vae_decode(mebi__stream *s, const mebi__vae *m, mebi__view latent, me
         run_level(s, &d->level[i], c->groups, doubling, &x);
         mebi__stage(s, "vae.up", i, x);
     }
-    mebi__group_norm(s, x, d->norm_out.w, d->norm_out.b, c->groups, norm_eps, 1, x);
+    normalize(s, x, &d->norm_out, c->groups, 1, x);
     mebi__conv2d(s, x, d->out.w, d->out.b, none, same3, picture);
     mebi__stage(s, "decoded", -1, picture);
     mebi__give(s, &x);
@@ -257,7 +266,7 @@ void mebi__vae_encode(mebi__stream *s, const mebi__vae *m, mebi__view picture, m
     for (int i = 0; i < c->levels && s->status == MEBI_OK; i++)
         run_level(s, &e->level[i], c->groups, halving, &x);
     run_middle(s, &e->middle, c->groups, &x);
-    mebi__group_norm(s, x, e->norm_out.w, e->norm_out.b, c->groups, norm_eps, 1, x);
+    normalize(s, x, &e->norm_out, c->groups, 1, x);
     replace_by_conv(s, &e->out, same3, &x); /* means, then log variances */
     mebi__stage(s, "vae_encode.moments", -1, x);
     to_channels_first(s, x, latent);

@@ -28,7 +28,7 @@ size_t mebi__dtype_bytes(mebi__dtype type) {
 }
 
 int mebi__dtype_decodes(mebi__dtype type) {
-    return type != MEBI__I32 && type != MEBI__U8 && type != MEBI__INT8_ROWS &&
+    return type != MEBI__I32 && type != MEBI__U8 && type != MEBI__F64 && type != MEBI__INT8_ROWS &&
            type != MEBI__INT8_PANELS;
 }
 

@@ -15,6 +15,7 @@
     X(F16, 1, 2)                                                                                   \
     X(BF16, 1, 2)                                                                                  \
     X(I32, 1, 4)                                                                                   \
+    X(F64, 1, 8)         /* sums of an operation; never a file's */                                \
     X(U8, 1, 1)                                                                                    \
     X(F8_E4M3, 1, 1)                                                                               \
     X(F8_E5M2, 1, 1)                                                                               \
