@@ -1,4 +1,5 @@
-/* The cache's folder: names, what is in it, what has to go. Used by cache.c only. */
+/* The cache's folder: names, what is in it, what has to go. Used by cache.c; whoever keeps
+ * other files in the folder takes mebi__cache_folder_open alone. */
 #ifndef MEBI_BASE_CACHE_FOLDER_H
 #define MEBI_BASE_CACHE_FOLDER_H
 

@@ -1,5 +1,5 @@
 /* Files that appear when they are whole. Must never leave a half-written file under its final name,
- * nor replace one that is there. */
+ * nor replace one that is there unless that is asked for. */
 #include "base/writer.h"
 
 #include "base/memory.h"
@@ -92,6 +92,14 @@ mebi_status mebi__writer_finish(mebi__writer *writer, int *exists, mebi_error *e
     if (status == MEBI_OK) status = give_name(writer, exists, err);
     if (status == MEBI_OK) sync_directory_of(writer->path);
     mebi__writer_abandon(writer);
+    return status;
+}
+
+mebi_status mebi__writer_replace(mebi__writer *writer, mebi_error *err) {
+    mebi_status status = MEBI_OK;
+    if (rename(writer->temporary, writer->path) != 0)
+        status = mebi__fail(err, MEBI_IO, "%s can't be replaced: %s.", writer->path, strerror(errno));
+    mebi__writer_abandon(writer); /* the temporary name is gone, or goes */
     return status;
 }
 

@@ -24,6 +24,9 @@ MEBI_MUST_USE mebi_status mebi__writer_append(mebi__writer *writer, const void *
  * then, MEBI_IO with *exists = 1 (exists may be NULL). The writer is closed in any case, and no
  * temporary file stays. */
 MEBI_MUST_USE mebi_status mebi__writer_finish(mebi__writer *writer, int *exists, mebi_error *err);
+/* For what can be made again: takes the place of what is at path, in one moment; the disk is not waited for, so
+ * that after a power cut the file may be an older one, or empty. The writer is closed in any case. */
+MEBI_MUST_USE mebi_status mebi__writer_replace(mebi__writer *writer, mebi_error *err);
 /* Removes what was written. Accepts a closed writer. */
 void mebi__writer_abandon(mebi__writer *writer);
 

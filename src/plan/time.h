@@ -13,6 +13,7 @@ typedef enum mebi__time_stage {
     MEBI__TIME_ENCODE,
     MEBI__TIME_STEP,
     MEBI__TIME_DECODE,
+    MEBI__TIME_SAVE,
     MEBI__TIME_STAGES
 } mebi__time_stage;
 
