@@ -26,10 +26,10 @@ enum {
 typedef struct mebi_measures {
     /* Of the whole picture, at 100 %. */
     double edge_width; /* pixels: an edge's contrast over its slope (central differences), the median over all
-                          edges of 32 levels and more. 2: a step from one pixel to the next; a Gaussian blur of s
-                          pixels makes it 2 / erf(0.707 / s). 0: there are no edges. After Marziliano, Dufaux,
-                          Winkler and Ebrahimi, "A no-reference perceptual blur metric" (2002), with the slope in
-                          place of the end points */
+                          edges of 32 levels and more. 2: a step from one pixel to the next; 1.4: a slanting one;
+                          a Gaussian blur of s pixels makes it about 2 / erf(0.707 / s). 0: there are no edges.
+                          After Marziliano, Dufaux, Winkler and Ebrahimi, "A no-reference perceptual blur metric"
+                          (2002), with the slope in place of the end points */
     double sharpness;  /* 2 / edge_width, at most 1: the share of the resolution that edges use; 0: no edges */
     double detail;     /* levels^2 a pixel: mean square of what a 5-tap binomial blur takes away, the finest
                           octave. A wave of amplitude a and f periods a pixel has a^2/2 (1 - cos^4(pi f))^2. After
@@ -67,7 +67,7 @@ typedef struct mebi_measures {
     double hue_share; /* 0 to 1: of objects' pixels, those of chroma 32 levels and more within 30 degrees of it */
 } mebi_measures;
 
-/* Sides are MEBI_MEASURED_SIDE_LEAST to _MOST. Takes about 10 bytes a pixel while it works. */
+/* Sides are MEBI_MEASURED_SIDE_LEAST to _MOST. Takes about 8 bytes a pixel while it works. */
 MEBI_API MEBI_MUST_USE mebi_status mebi_image_measure(const mebi_image *image, mebi_measures *measures,
                                                       mebi_error *err);
 

@@ -92,8 +92,20 @@ static float rise(const float *p, ptrdiff_t step, float sign, int limit) {
     return risen;
 }
 
-/* The steepest pixel across an edge: its width, or 0 where there is no edge. Walks along the nearest of
- * the eight directions. */
+static float slope_at(const mebi__plane *b, int x, int y) {
+    const float *p = b->at + (ptrdiff_t)y * b->width + x;
+    return hypotf((p[1] - p[-1]) / 2, (p[b->width] - p[-b->width]) / 2);
+}
+
+/* No neighbour across is steeper: the middle of an edge. Of two equal ones both are. On a slant the pixels
+ * beside and above are the nearer ones. */
+static int is_ridge(const mebi__plane *b, int x, int y, float own, int dx, int dy) {
+    if (dx && (slope_at(b, x - 1, y) > own || slope_at(b, x + 1, y) > own)) return 0;
+    return !dy || (slope_at(b, x, y - 1) <= own && slope_at(b, x, y + 1) <= own);
+}
+
+/* The width of the edge whose middle a pixel is, or 0 where there is none. Walks along the nearest of the
+ * eight directions. */
 static double edge_width_at(const mebi__plane *b, int x, int y) {
     ptrdiff_t n = b->width;
     const float *p = b->at + y * n + x;
@@ -101,24 +113,19 @@ static double edge_width_at(const mebi__plane *b, int x, int y) {
     if (slope < slope_levels) return 0;
     int dx = fabsf(gx) > 0.414f * fabsf(gy) ? (gx > 0) - (gx < 0) : 0;
     int dy = fabsf(gy) > 0.414f * fabsf(gx) ? (gy > 0) - (gy < 0) : 0;
-    ptrdiff_t step = dy * n + dx;
+    if (!is_ridge(b, x, y, slope, dx, dy)) return 0;
     /* As far as the picture goes, both ways. */
-    int left = x < b->width - 1 - x ? x : b->width - 1 - x;
-    int up = y < b->height - 1 - y ? y : b->height - 1 - y;
-    int room = left < up ? left : up;
+    int beside = x < b->width - 1 - x ? x : b->width - 1 - x;
+    int above = y < b->height - 1 - y ? y : b->height - 1 - y;
+    int room = beside < above ? beside : above;
+    ptrdiff_t step = dy * n + dx;
     float contrast = rise(p, step, 1, room < WALK ? room : WALK) +
                      rise(p, -step, -1, room < WALK ? room : WALK);
-    return contrast >= edge_levels ? contrast / slope : 0;
-}
-
-/* Steeper than both neighbours across: the middle of an edge. Of two equal ones both are. */
-static int is_ridge(const mebi__plane *b, int x, int y, float own, int dx, int dy) {
-    ptrdiff_t n = b->width;
-    for (int side = -1; side <= 1; side += 2) {
-        const float *p = b->at + (y + side * dy) * n + x + side * dx;
-        if (hypotf((p[1] - p[-1]) / 2, (p[n] - p[-n]) / 2) > own) return 0;
-    }
-    return 1;
+    if (contrast < edge_levels) return 0;
+    /* Rounding to levels makes flat places in a gentle rise: the middle may be two pixels on. */
+    for (int i = -2; i <= 2; i++)
+        if (room > 2) slope = fmaxf(slope, slope_at(b, x + i * dx, y + i * dy));
+    return contrast / slope;
 }
 
 static mebi_status measure_edges(const mebi__plane *b, mebi_measures *m) {
@@ -126,13 +133,6 @@ static mebi_status measure_edges(const mebi__plane *b, mebi_measures *m) {
     if (!bins) return MEBI_NO_MEMORY;
     for (int y = 2; y < b->height - 2; y++)
         for (int x = 2; x < b->width - 2; x++) {
-            const float *p = b->at + (ptrdiff_t)y * b->width + x;
-            float gx = (p[1] - p[-1]) / 2, gy = (p[b->width] - p[-b->width]) / 2;
-            float slope = hypotf(gx, gy);
-            if (slope < slope_levels) continue;
-            int dx = fabsf(gx) > 0.414f * fabsf(gy), dy = fabsf(gy) > 0.414f * fabsf(gx);
-            if (dx && dy && (gx > 0) != (gy > 0)) dy = -1;
-            if (!is_ridge(b, x, y, slope, dx, dy)) continue;
             int bin = (int)(edge_width_at(b, x, y) * WIDTHS_A_PIXEL);
             if (bin > 0) bins[bin < WIDTHS ? bin : WIDTHS - 1]++;
         }

@@ -63,7 +63,7 @@ static int is_peak(const shifts *s, int dx, int dy) {
     for (int v = -1; v <= 1; v++)
         for (int u = -1; u <= 1; u++) {
             int x = dx + u, y = dy + v;
-            if (x < -s->reach_x || x > s->reach_x || y > s->reach_y) return 0;
+            if (abs(x) > s->reach_x || abs(y) > s->reach_y) return 0;
             if (value_at(s, x, y) > own) return 0;
         }
     return 1;
