@@ -2,12 +2,10 @@
 #include "cli/options.h"
 
 #include "base/error.h"
+#include "config/nearest.h"
+#include "config/value.h"
 
 #include <assert.h>
-#include <ctype.h>
-#include <errno.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const option *find_name(const option *o, int count, const char *name, size_t length) {
@@ -22,71 +20,27 @@ static const option *find_letter(const option *o, int count, char letter) {
     return NULL;
 }
 
-/* Edits between two words, for words of up to 31 letters. */
-static int distance(const char *a, const char *b) {
-    int row[32], m = (int)strlen(b);
-    if (m > 31 || strlen(a) > 31) return 99;
-    for (int j = 0; j <= m; j++) row[j] = j;
-    for (int i = 1; a[i - 1]; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= m; j++) {
-            int replace = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            int best = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
-            row[j] = best < replace ? best : replace;
-        }
-    }
-    return row[m];
-}
-
 static mebi_status unknown(const option *o, int count, const char *word, mebi_error *err) {
     char name[32];
-    const char *best = NULL;
     snprintf(name, sizeof name, "%.31s", word + strspn(word, "-"));
     name[strcspn(name, "=")] = 0;
-    int least = (int)(strlen(name) + 2) / 3 + 1; /* a third of the letters may be wrong */
-    for (int i = 0; i < count; i++) {
-        int d = distance(name, o[i].name), shortened = strncmp(name, o[i].name, strlen(name)) == 0;
-        if (shortened && name[0] && name[1]) d = 1;
-        if (d < least) least = d, best = o[i].name;
-    }
+    mebi__nearest n = mebi__nearest_begin(name);
+    for (int i = 0; i < count; i++) mebi__nearest_offer(&n, o[i].name);
     return mebi__fail(err, MEBI_BAD_ARGUMENT, "There is no option %.60s.%s%s%s See --help.", word,
-                      best ? " Is --" : "", best ? best : "", best ? " meant?" : "");
-}
-
-static mebi_status read_integer(const option *o, const char *text, mebi_error *err) {
-    char *end;
-    errno = 0;
-    long long n = strtoll(text, &end, 10);
-    if (!*text || isspace((unsigned char)*text) || *end || errno || (double)n < o->minimum ||
-        (double)n > o->maximum)
-        return mebi__fail(err, MEBI_BAD_ARGUMENT,
-                          "--%s takes a whole number from %.0f to %.0f, not '%.60s'.", o->name,
-                          o->minimum, o->maximum, text);
-    *(int64_t *)o->value = n;
-    return MEBI_OK;
-}
-
-static mebi_status read_number(const option *o, const char *text, mebi_error *err) {
-    char *end;
-    double n = strtod(text, &end);
-    /* strtod also takes hexadecimal, "inf" and "nan". */
-    int plain = *text && text[strspn(text, "0123456789+-.eE")] == 0;
-    if (!plain || *end || !isfinite(n) || n < o->minimum || n > o->maximum)
-        return mebi__fail(err, MEBI_BAD_ARGUMENT, "--%s takes a number from %g to %g, not '%.60s'.",
-                          o->name, o->minimum, o->maximum, text);
-    *(double *)o->value = n;
-    return MEBI_OK;
+                      n.best ? " Is --" : "", n.best ? n.best : "", n.best ? " meant?" : "");
 }
 
 static mebi_status store(const option *o, const char *text, mebi_error *err) {
+    char subject[64];
+    snprintf(subject, sizeof subject, "--%s", o->name);
     if (o->given) *o->given = 1;
     switch (o->kind) {
     case OPTION_FLAG: *(int *)o->value = 1; return MEBI_OK;
     case OPTION_TEXT: *(const char **)o->value = text; return MEBI_OK;
-    case OPTION_INTEGER: return read_integer(o, text, err);
-    case OPTION_NUMBER: return read_number(o, text, err);
+    case OPTION_INTEGER:
+        return mebi__integer_read(subject, text, o->minimum, o->maximum, o->value, err);
+    case OPTION_NUMBER:
+        return mebi__number_read(subject, text, o->minimum, o->maximum, o->value, err);
     }
     return MEBI_OK;
 }
