@@ -3,7 +3,6 @@
 #include "cli/model_options.h"
 
 #include "base/error.h"
-#include "base/memory.h"
 #include "base/os.h"
 #include "cli/budget.h"
 #include "cli/plain.h"
@@ -40,11 +39,7 @@ int model_options_list(model_options *m, option *out) {
 /* ---- the settings in effect ---- */
 
 static mebi_status read_settings(model_options *m, mebi_error *err) {
-    char *path;
-    MEBI_TRY(mebi__config_find(m->config_path, &path, err));
-    mebi_status status = path ? mebi__config_read(&m->config, path, err) : MEBI_OK;
-    mebi__free(path);
-    if (status == MEBI_OK) status = mebi__config_environment(&m->config, err);
+    mebi_status status = mebi__config_load(&m->config, m->config_path, err);
     for (int i = 0; i < MEBI__SETTINGS && status == MEBI_OK; i++)
         if (m->given[i])
             status = mebi__config_set(&m->config, (mebi__setting_id)i, MEBI__ORIGIN_FLAG,

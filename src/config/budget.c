@@ -33,7 +33,7 @@ static double amount(const char *text, const char **end) {
 mebi_status mebi__budget_parse(const char *name, const char *text, size_t total_bytes,
                                size_t *bytes, mebi_error *err) {
     const char *unit;
-    if (strcasecmp(text, "auto") == 0) {
+    if (strcmp(text, "auto") == 0) {
         *bytes = 0;
         return MEBI_OK;
     }

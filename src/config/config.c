@@ -13,7 +13,8 @@
 #include <string.h>
 
 const char *mebi__origin_name(mebi__origin origin) {
-    static const char *const names[MEBI__ORIGINS] = {"default", "file", "environment", "option"};
+    static const char *const names[MEBI__ORIGINS] = {"default", "file", "environment", "picture",
+                                                     "option"};
     return names[origin];
 }
 
@@ -59,6 +60,8 @@ mebi_status mebi__config_set(mebi__config *c, mebi__setting_id id, mebi__origin 
     const mebi__setting *s = &mebi__settings[id];
     char subject[64];
     if (origin == MEBI__ORIGIN_FLAG) snprintf(subject, sizeof subject, "--%s", s->flag);
+    else if (origin == MEBI__ORIGIN_PICTURE)
+        snprintf(subject, sizeof subject, "The picture's %s", s->name);
     else snprintf(subject, sizeof subject, "The environment's %s", s->variable);
     return mebi__config_put(c, id, origin, subject, text, err);
 }
@@ -70,6 +73,14 @@ mebi_status mebi__config_environment(mebi__config *c, mebi_error *err) {
             MEBI_TRY(mebi__config_set(c, (mebi__setting_id)i, MEBI__ORIGIN_ENVIRONMENT, text, err));
     }
     return MEBI_OK;
+}
+
+mebi_status mebi__config_load(mebi__config *c, const char *asked, mebi_error *err) {
+    char *path;
+    MEBI_TRY(mebi__config_find(asked, &path, err));
+    mebi_status status = path ? mebi__config_read(c, path, err) : MEBI_OK;
+    mebi__free(path);
+    return status == MEBI_OK ? mebi__config_environment(c, err) : status;
 }
 
 /* ---- taking out ---- */

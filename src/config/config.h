@@ -13,11 +13,12 @@ typedef enum mebi__origin {
     MEBI__ORIGIN_DEFAULT,
     MEBI__ORIGIN_FILE,
     MEBI__ORIGIN_ENVIRONMENT,
+    MEBI__ORIGIN_PICTURE, /* what a picture's file says about how it was made */
     MEBI__ORIGIN_FLAG,
     MEBI__ORIGINS
 } mebi__origin;
 
-/* "default", "file", "environment", "option". Never NULL. */
+/* "default", "file", "environment", "picture", "option". Never NULL. */
 const char *mebi__origin_name(mebi__origin origin);
 
 typedef struct mebi__value {
@@ -53,9 +54,17 @@ MEBI_MUST_USE mebi_status mebi__config_parse(mebi__config *c, const char *name, 
 /* The schema's variables; empty ones are not set. */
 MEBI_MUST_USE mebi_status mebi__config_environment(mebi__config *c, mebi_error *err);
 
-/* One value, from the command line or the environment. */
+/* Finds the file and reads it, if there is one, then the environment. asked: --config, may be NULL.
+ */
+MEBI_MUST_USE mebi_status mebi__config_load(mebi__config *c, const char *asked, mebi_error *err);
+
+/* One value, from elsewhere than the file. One from a greater place stays. */
 MEBI_MUST_USE mebi_status mebi__config_set(mebi__config *c, mebi__setting_id id,
                                            mebi__origin origin, const char *text, mebi_error *err);
+
+/* The text of a config.yaml that holds all settings with their defaults, each behind a '#', below
+ * what it is for. Freed with free(); NULL when out of memory. */
+char *mebi__config_template(void);
 
 /* What is in effect. Text of settings that have none: "". Integers given as a word: 0. */
 const char *mebi__config_text(const mebi__config *c, mebi__setting_id id);

@@ -44,13 +44,19 @@ mebi_status mebi__number_read(const char *subject, const char *text, double mini
 
 /* ---- words ---- */
 
-int mebi__word_index(const char *const *words, const char *text) {
-    static const char *const same[][2] = {
-        {"yes", "true"}, {"on", "true"}, {"no", "false"}, {"off", "false"}};
+/* YAML writes truth in many ways; other words are as they are. */
+static const char *plain_truth(const char *text) {
+    static const char *const same[][2] = {{"true", "true"},   {"yes", "true"}, {"on", "true"},
+                                          {"false", "false"}, {"no", "false"}, {"off", "false"}};
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
-        if (strcasecmp(text, same[i][0]) == 0) text = same[i][1];
+        if (strcasecmp(text, same[i][0]) == 0) return same[i][1];
+    return text;
+}
+
+int mebi__word_index(const char *const *words, const char *text) {
+    const char *plain = plain_truth(text);
     for (int i = 0; words[i]; i++)
-        if (strcasecmp(text, words[i]) == 0) return i;
+        if (strcmp(plain, words[i]) == 0) return i;
     return -1;
 }
 

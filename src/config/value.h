@@ -11,8 +11,8 @@
 enum { MEBI__VALUE_BYTES = 4096 }; /* of a value, its end counted */
 
 /* Refuses what the setting does not take. subject begins the sentence: "--steps",
- * "config.yaml:3: steps". out (MEBI__VALUE_BYTES) is the value as the schema writes it: words in
- * small letters, yes and on as true, no and off as false; the rest as given. */
+ * "config.yaml:3: steps". out (MEBI__VALUE_BYTES) is the value as the schema writes it: yes and
+ * on as true, no and off as false; the rest as given. */
 MEBI_MUST_USE mebi_status mebi__value_check(const mebi__setting *s, const char *subject,
                                             const char *text, char *out, mebi_error *err);
 

@@ -21,7 +21,7 @@ enum { FILE_BYTES = 1 << 20, SUBJECT_BYTES = 400 };
 typedef struct reader {
     yaml_parser_t parser;
     mebi__config *config;
-    const char *name; /* of the file */
+    const char *name;  /* of the file */
     size_t group_line; /* where "output" stands; 0: not yet */
     mebi_error *err;
 } reader;
@@ -57,7 +57,11 @@ static mebi_status syntax_error(const reader *r) {
     if (strstr(problem, "mapping values are not allowed"))
         advice = "Put quotation marks around a value that has ': ' in it, and indent all settings "
                  "alike.";
-    return refuse(r, p->problem_mark.line + 1, "This is not YAML: %.200s. %s", problem, advice);
+    size_t line = p->problem_mark.line + 1, begun = p->context_mark.line + 1;
+    char context[80] = "";
+    if (p->context && begun < line)
+        snprintf(context, sizeof context, ", %.40s begun in line %zu", p->context, begun);
+    return refuse(r, line, "This is not YAML: %.200s%s. %s", problem, context, advice);
 }
 
 /* ---- bytes ---- */
@@ -175,10 +179,13 @@ static mebi_status unknown(const reader *r, const char *group, const char *key, 
     if (!length) mebi__nearest_offer(&n, "output");
     for (const mebi__foreign_name *f = mebi__foreign_names; f->name && !length; f++)
         if (strcasecmp(f->name, key) == 0) n.best = f->ours;
+    if (length)
+        return refuse(r, line,
+                      "There is no setting '%.60s' below output. It has dir, format and naming.",
+                      key);
     return refuse(r, line,
-                  "There is no setting %s'%.60s'.%s%s%s `mebi config --init` writes all of them.",
-                  length ? "output: " : "", key, n.best ? " Is " : "", n.best ? n.best : "",
-                  n.best ? " meant?" : "");
+                  "There is no setting '%.60s'.%s%s%s `mebi config --init` writes all of them.",
+                  key, n.best ? " Is " : "", n.best ? n.best : "", n.best ? " meant?" : "");
 }
 
 /* ---- values ---- */
@@ -239,6 +246,12 @@ static mebi_status take_value(reader *r, const found *f, const yaml_event_t *eve
     if (event->type != YAML_SCALAR_EVENT)
         return refuse(r, line, "%s takes one value; nothing can stand below it.", f->name);
     const char *text = (const char *)event->data.scalar.value;
+    if (event->end_mark.line > event->start_mark.line && *text)
+        return refuse(r, line,
+                      "%s goes on in the next line, for that is indented more. Indent settings "
+                      "alike, and keep a "
+                      "value in one line.",
+                      f->name);
     if (is_empty(event))
         return refuse(r, line, "%s has no value. Remove the line for the default%s%s.", f->name,
                       *fallback ? ": " : "", fallback);
