@@ -41,8 +41,9 @@ static void set_grey(const mebi_image *image, int x, int y, double v) {
 
 /* Soft over one pixel, as drawings are. */
 static void disc(const mebi_image *image, double x0, double y0, double radius, const unsigned char *colour) {
-    for (int y = 0; y < image->height; y++)
-        for (int x = 0; x < image->width; x++) {
+    int y1 = (int)(y0 + radius + 2), x1 = (int)(x0 + radius + 2);
+    for (int y = y0 > radius + 2 ? (int)(y0 - radius - 2) : 0; y < y1 && y < image->height; y++)
+        for (int x = x0 > radius + 2 ? (int)(x0 - radius - 2) : 0; x < x1 && x < image->width; x++) {
             double inside = radius - hypot(x - x0, y - y0) + 0.5;
             inside = inside < 0 ? 0 : inside > 1 ? 1 : inside;
             for (int c = 0; c < 3; c++)

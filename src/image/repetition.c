@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { SIDE = 48 }; /* pixels of the thumbnail's longer side */
+enum { SIDE = 32 }; /* pixels of the thumbnail's longer side */
 
 /* Correlations at all shifts: dx -reach_x..reach_x, dy 0..reach_y. */
 typedef struct shifts {
