@@ -46,6 +46,7 @@ typedef struct mebi__bench_work {
     mebi_bench_stage stage;
     int64_t latent_height, latent_width;
     int tokens, passes;
+    mebi__vae_way way; /* of decoding */
     void (*begin)(struct mebi__bench_work *work);
     void (*end)(struct mebi__bench_work *work);
     void *context;

@@ -68,7 +68,7 @@ static void decode(mebi__stream *s, mebi__bench_work *w) {
     upload(s, z, w->latent);
     for (int i = 0; i < w->passes && s->status == MEBI_OK; i++) {
         w->begin(w);
-        mebi__vae_decode(s, m, z, picture);
+        mebi__vae_decode(s, m, w->way, z, picture);
         look_for_nan(s, w, picture, flag);
         mebi__view bytes = mebi__take3(s, MEBI__U8, h * scale, width * scale, 3);
         mebi__to_pixels(s, picture, bytes);

@@ -34,7 +34,7 @@ typedef struct attention {
     const mebi__op *op;
     unsigned char *scratch;
     layout at;
-    int64_t blocks, step; /* of queries */
+    int64_t blocks; /* of queries */
 } attention;
 
 /* One task's view of its scratch. */
@@ -52,11 +52,22 @@ static int64_t whole_tiles(int64_t n) {
     return whole(n, MEBI__TILE_COLUMNS);
 }
 
-static layout layout_of(const mebi__op *op) {
+/* Queries of a task: large blocks amortize packing; with few heads there are several for each thread. */
+static int64_t step_of(const mebi__op *op, int threads) {
+    int64_t queries = op->x.shape.dim[0], heads = op->heads, blocks = (queries + QUERIES - 1) / QUERIES;
+    if (blocks * heads < 32 * threads && threads > 1) {
+        int64_t even = whole(blocks * heads, 4 * threads);
+        blocks = smaller((even + heads - 1) / heads, (queries + PART - 1) / PART);
+    }
+    int64_t step = whole((queries + blocks - 1) / blocks, MEBI__TILE_ROWS);
+    return smaller(step, smaller(QUERIES, queries));
+}
+
+static layout layout_of(const mebi__op *op, int threads) {
     layout at = {.head_dim = op->x.shape.dim[1] / op->heads};
     at.padded = whole_tiles(at.head_dim);
     at.row_stride = at.padded + 16;
-    at.queries = smaller(QUERIES, op->x.shape.dim[0]);
+    at.queries = step_of(op, threads);
     at.keys = smaller(KEYS, whole_tiles(op->a1.shape.dim[0]));
     at.score_stride = at.keys + 16;
     at.at_keys = (size_t)whole_tiles(at.queries * at.row_stride);
@@ -69,7 +80,7 @@ static layout layout_of(const mebi__op *op) {
 }
 
 static size_t scratch_bytes(const mebi__op *op, int threads) {
-    return layout_of(op).floats * sizeof(float) * (size_t)threads;
+    return layout_of(op, threads).floats * sizeof(float) * (size_t)threads;
 }
 
 /* 2^x for x <= 0, relative error 1.7e-7 down to 2^-126; 0 from x = -127 on. NaN stays NaN. The
@@ -252,8 +263,8 @@ static void run_task(void *context, int task, int thread) {
                scratch + at->at_outputs,
                scratch + at->at_state,
                scratch + at->at_state + at->queries,
-               .first = task % c->blocks * c->step};
-    b.count = smaller(queries - b.first, c->step);
+               .first = task % c->blocks * at->queries};
+    b.count = smaller(queries - b.first, at->queries);
     if (op->flag) keys = b.first + b.count;
     memset(b.outputs, 0, (size_t)(b.count * at->row_stride) * sizeof(float));
     for (int64_t r = 0; r < b.count; r++) b.maximum[r] = -INFINITY, b.sum[r] = 0;
@@ -268,23 +279,11 @@ static void run_task(void *context, int task, int thread) {
     write_outputs(c, &b, head);
 }
 
-/* Large blocks amortize packing; with few heads there are several for each thread. */
-static void divide(attention *c, int threads) {
-    int64_t queries = c->op->x.shape.dim[0], heads = c->op->heads;
-    c->blocks = (queries + QUERIES - 1) / QUERIES;
-    if (c->blocks * heads < 32 * threads && threads > 1) {
-        int64_t even = whole(c->blocks * heads, 4 * threads);
-        c->blocks = smaller((even + heads - 1) / heads, (queries + PART - 1) / PART);
-    }
-    c->step = whole((queries + c->blocks - 1) / c->blocks, MEBI__TILE_ROWS);
-    c->step = smaller(c->step, c->at.queries);
-    c->blocks = (queries + c->step - 1) / c->step;
-}
-
 static void attention_avx2(const mebi__cpu_call *call) {
     const mebi__op *op = call->op;
-    attention c = {.op = op, .scratch = call->scratch, .at = layout_of(op)};
-    divide(&c, mebi__pool_threads(call->pool));
+    attention c = {
+        .op = op, .scratch = call->scratch, .at = layout_of(op, mebi__pool_threads(call->pool))};
+    c.blocks = (op->x.shape.dim[0] + c.at.queries - 1) / c.at.queries;
     mebi__pool_run(call->pool, (int)(c.blocks * op->heads), run_task, &c);
 }
 

@@ -114,13 +114,12 @@ void mebi__pipeline_denoise(mebi__stream *s, const mebi__pipeline *p, const mebi
 
 void mebi__pipeline_decode(mebi__stream *s, const mebi__pipeline *p, const mebi__strategy *way,
                            const float *latent, int64_t h, int64_t w, unsigned char *pixels) {
-    (void)way;
     int64_t scale = mebi__vae_scale(&p->vae.config);
     mebi__view flag = mebi__take1(s, MEBI__I32, 1);
     mebi__view z = mebi__take3(s, MEBI__F32, p->vae.config.latent_channels, h, w);
     mebi__view picture = mebi__take3(s, MEBI__F32, h * scale, w * scale, 3);
     mebi__upload(s, z, latent);
-    mebi__vae_decode(s, &p->vae, z, picture);
+    mebi__vae_decode(s, &p->vae, way->vae, z, picture);
     demand_finite(s, picture, flag, "The decoded picture");
     mebi__view bytes = mebi__take3(s, MEBI__U8, h * scale, w * scale, 3);
     mebi__to_pixels(s, picture, bytes);

@@ -1,6 +1,7 @@
 /* The autoencoder. Each function takes the image it is given and hands back another: at any moment at
  * most three tensors of the current resolution are alive, which is what decides a job's peak. */
 #include "model/vae.h"
+#include "model/vae_strips.h"
 
 #include <stdio.h>
 
@@ -235,13 +236,11 @@ static void to_channels_first(mebi__stream *s, mebi__view from, mebi__view to) {
 
 /* ---- the two halves ---- */
 
-void mebi__vae_decode(mebi__stream *s, const mebi__vae *m, mebi__view latent, mebi__view picture) {
+/* *latent becomes the last level's image. */
+static void decode_whole(mebi__stream *s, const mebi__vae *m, mebi__view *latent, mebi__view picture) {
     const mebi__vae_config *c = &m->config;
     const mebi__vae_half *d = &m->decoder;
-    int64_t h = latent.shape.dim[1], w = latent.shape.dim[2];
-    mebi__view x = mebi__take3(s, MEBI__F32, h, w, c->latent_channels);
-    to_channels_last(s, latent, x);
-    mebi__affine(s, x, 1 / c->scaling, c->shift, x);
+    mebi__view x = *latent;
     replace_by_conv(s, &d->in, same3, &x);
     mebi__stage(s, "vae.conv_in", -1, x);
     run_middle(s, &d->middle, c->groups, &x);
@@ -253,8 +252,20 @@ void mebi__vae_decode(mebi__stream *s, const mebi__vae *m, mebi__view latent, me
     normalize(s, x, &d->norm_out, c->groups, 1, x);
     mebi__conv2d(s, x, d->out.w, d->out.b, none, same3, picture);
     mebi__stage(s, "decoded", -1, picture);
-    mebi__give(s, &x);
     mebi__stream_submit(s);
+    *latent = x;
+}
+
+void mebi__vae_decode(mebi__stream *s, const mebi__vae *m, mebi__vae_way way, mebi__view latent,
+                      mebi__view picture) {
+    const mebi__vae_config *c = &m->config;
+    int64_t h = latent.shape.dim[1], w = latent.shape.dim[2];
+    mebi__view x = mebi__take3(s, MEBI__F32, h, w, c->latent_channels);
+    to_channels_last(s, latent, x);
+    mebi__affine(s, x, 1 / c->scaling, c->shift, x);
+    if (way == MEBI__VAE_WHOLE) decode_whole(s, m, &x, picture);
+    else mebi__vae_decode_strips(s, m, way, x, picture);
+    mebi__give(s, &x);
 }
 
 void mebi__vae_encode(mebi__stream *s, const mebi__vae *m, mebi__view picture, mebi__view latent) {

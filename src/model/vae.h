@@ -7,6 +7,7 @@
 
 #include "compute/ops.h"
 #include "model/params.h"
+#include "model/strategy.h"
 #include "weights/config.h"
 
 enum { MEBI__VAE_LEVELS = 8, MEBI__VAE_RESNETS = 9 };
@@ -63,8 +64,10 @@ void mebi__vae_release(mebi__vae *m);
 /* Pixels per latent pixel along each side. */
 int mebi__vae_scale(const mebi__vae_config *config);
 
-/* picture[H,W,3], about -1..1, from latent[C,h,w]; H = h * scale. Submits once a resnet. */
-void mebi__vae_decode(mebi__stream *s, const mebi__vae *m, mebi__view latent, mebi__view picture);
+/* picture[H,W,3], about -1..1, from latent[C,h,w]; H = h * scale. The same bits in every way. Submits once a
+ * resnet, or once a strip. */
+void mebi__vae_decode(mebi__stream *s, const mebi__vae *m, mebi__vae_way way, mebi__view latent,
+                      mebi__view picture);
 
 /* latent[C,h,w], the distribution's mean, scaled as the transformer wants it, from picture[H,W,3]. */
 void mebi__vae_encode(mebi__stream *s, const mebi__vae *m, mebi__view picture, mebi__view latent);
