@@ -1,17 +1,16 @@
-/* Measuring. Must never leave a class half measured: its table is taken when it is whole. */
+/* Measuring. Must never leave rates half measured: they are taken over when all are there. */
 #include "plan/calibrate.h"
 
 #include "base/os.h"
 #include "plan/calibrate_ops.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
     MEGABYTE = 1 << 20,
     MOST_CALLS = 64,
-    TAKES = 3,
+    ROUNDS = 2, /* apart in time: other programs slow a machine down for a second or so at once */
 };
 
 static const double usual_seconds = 4;
@@ -25,7 +24,8 @@ typedef struct session {
     mebi__buffer *memory;
     size_t bytes, cursor;
     double began, seconds; /* of the clock; that it may take */
-    int classes, done;
+    int classes, done; /* of both rounds */
+    mebi__rate of[MEBI__RATE_CLASSES];
 } session;
 
 static double now(const session *s) {
@@ -102,25 +102,14 @@ static mebi_status run(session *s, const mebi__sample *sample, int n, double *se
     return MEBI_OK;
 }
 
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* The median of some runs; of a long one there is only one. */
-static mebi_status measure(session *s, const mebi__sample *sample, double budget, double *seconds) {
+/* After one call that finds everything cold; of a long operation that one is taken. */
+static mebi_status measure(session *s, const mebi__sample *sample, double *seconds) {
     mebi__device *d = s->how->device;
-    double take[TAKES], since = now(s);
-    int takes = 0;
     MEBI_TRY(d->table->scratch_reserve(d, d->table->scratch_bytes(d, &sample->op), s->err));
     MEBI_TRY(run(s, sample, 1, seconds));
     double calls = *seconds > 0 ? batch_seconds / *seconds : MOST_CALLS;
     int n = calls < 1 ? 1 : calls > MOST_CALLS ? MOST_CALLS : (int)calls;
-    while (takes < TAKES && (now(s) - since) + n * *seconds <= budget) MEBI_TRY(run(s, sample, n, &take[takes++]));
-    if (takes == 0) return MEBI_OK;
-    qsort(take, (size_t)takes, sizeof *take, by_size);
-    *seconds = take[takes / 2];
-    return MEBI_OK;
+    return *seconds < s->seconds / 100 ? run(s, sample, n, seconds) : MEBI_OK;
 }
 
 /* ---- one class ---- */
@@ -132,35 +121,49 @@ static int is_too_much(const session *s, const mebi__sample *sample, double work
     return sample->bytes > s->bytes || (rate > 0 && work * rate > room);
 }
 
-/* One place of the table; *last: the rate of the one before it, 0: none. */
-static mebi_status measure_place(session *s, int class_index, int i, int j, double *last, mebi__rate *rate) {
+/* Seconds of a unit of work that place i, j is expected to take at most: as its neighbours; 0: there are none. */
+static double expected(const mebi__rate *rate, int i, int j) {
+    const double *before = j ? rate->seconds[j - 1] : NULL;
+    if (i == 0) return before ? before[0] : 0;
+    double last = rate->seconds[j][i - 1];
+    /* Costs that each call has once weigh less in a larger one. */
+    return before && before[i] < before[i - 1] ? last * before[i] / before[i - 1] : last;
+}
+
+static mebi_status measure_place(session *s, int class_index, int i, int j, mebi__rate *rate) {
     mebi__sample sample;
-    double seconds;
+    double seconds, guess = expected(rate, i, j);
     MEBI_TRY(mebi__sample_of(class_index, i, j, s->memory, &sample, s->err));
     mebi__rate_place place = mebi__rate_place_of(&sample.op);
     rate->row[i] = place.row;
     rate->column[j] = place.column;
-    if (!is_too_much(s, &sample, place.work, *last)) {
-        MEBI_TRY(measure(s, &sample, s->seconds / 80, &seconds));
-        *last = fmax(seconds, 1e-9) / place.work;
-    } else if (*last <= 0) /* not even the first: memory is scarce */
-        *last = 1 / s->rates->roofline.f32;
-    rate->seconds[j][i] = *last;
+    if (!is_too_much(s, &sample, place.work, guess)) {
+        MEBI_TRY(measure(s, &sample, &seconds));
+        guess = fmax(seconds, 1e-9) / place.work;
+    } else if (guess <= 0) /* not even the first: memory is scarce */
+        guess = 1 / s->rates->roofline.f32;
+    rate->seconds[j][i] = guess;
     return MEBI_OK;
+}
+
+/* *best: of the rounds before, or empty. */
+static void keep_faster(const mebi__rate *now_found, mebi__rate *best) {
+    if (!best->rows) *best = *now_found;
+    for (int j = 0; j < best->columns; j++)
+        for (int i = 0; i < best->rows; i++)
+            best->seconds[j][i] = fmin(best->seconds[j][i], now_found->seconds[j][i]);
 }
 
 static mebi_status measure_class(session *s, int class_index) {
     mebi__sample_sizes n = mebi__sample_sizes_of(class_index);
     mebi__rate rate = {.rows = n.rows, .columns = n.columns};
-    for (int j = 0; j < n.columns; j++) {
-        double last = j ? rate.seconds[j - 1][0] : 0;
+    for (int j = 0; j < n.columns; j++)
         for (int i = 0; i < n.rows; i++) {
             if (s->how->cancelled && s->how->cancelled(s->how->context))
                 return mebi__fail(s->err, MEBI_CANCELLED, "Cancelled.");
-            MEBI_TRY(measure_place(s, class_index, i, j, &last, &rate));
+            MEBI_TRY(measure_place(s, class_index, i, j, &rate));
         }
-    }
-    s->rates->of[class_index] = rate;
+    keep_faster(&rate, &s->of[class_index]);
     s->done++;
     if (s->how->progress) s->how->progress(s->how->context, (double)s->done / s->classes);
     return MEBI_OK;
@@ -199,17 +202,21 @@ static mebi_status measure_call(session *s, double *seconds) {
     mebi__view x = {.buffer = s->memory, .dtype = MEBI__F32, .shape = {.rank = 1, .dim = {16}}}, y = x;
     y.offset = 64;
     sample.op = (mebi__op){.kind = MEBI__OP_COPY, .x = x, .y = y};
-    return measure(s, &sample, 0.02, seconds);
+    return measure(s, &sample, seconds);
 }
 
 static mebi_status measure_all(session *s) {
     double call;
-    for (int i = 0; i < MEBI__RATE_CLASSES; i++)
-        s->classes += is_wanted(s->rates, i);
+    for (int i = 0; i < MEBI__RATE_CLASSES; i++) s->classes += ROUNDS * is_wanted(s->rates, i);
     MEBI_TRY(take_memory(s));
     MEBI_TRY(measure_call(s, &call));
+    for (int round = 0; round < ROUNDS; round++) {
+        if (round > 0 && now(s) - s->began > s->seconds) break; /* a slow machine */
+        for (int i = 0; i < MEBI__RATE_CLASSES; i++)
+            if (is_wanted(s->rates, i)) MEBI_TRY(measure_class(s, i));
+    }
     for (int i = 0; i < MEBI__RATE_CLASSES; i++)
-        if (is_wanted(s->rates, i)) MEBI_TRY(measure_class(s, i));
+        if (s->of[i].rows) s->rates->of[i] = s->of[i];
     conclude(s->rates, call);
     return MEBI_OK;
 }

@@ -149,13 +149,12 @@ static void make_norm_rope(maker *m, double bytes) {
 /* Pictures, channels last. */
 static void make_image(maker *m, mebi__op_kind kind, double bytes) {
     extent e = extent_of(bytes, 2, 32, 128);
-    const int64_t side = (int64_t)sqrt((double)e.rows) < 1 ? 1 : (int64_t)sqrt((double)e.rows), c = e.width;
-    mebi__view x = take3(m, side, side, c), y = take3(m, side, side, c);
-    const int groups = c < 32 ? (int)c : 32;
-    /* Without the front: its arguments may hold sums of an earlier look at the picture, and any numbers do. */
-    if (kind == MEBI__OP_GROUP_NORM)
-        m->device.op = (mebi__op){.kind = kind, .x = x, .w = take1(m, c), .b = take1(m, c), .y = y,
-                                  .a1 = take2(m, groups, 8), .eps = 1e-6f, .heads = groups, .flag = 1};
+    const int64_t side = (int64_t)sqrt((double)e.rows), c = e.width;
+    mebi__view x = take3(m, side, side, c), y = kind == MEBI__OP_GROUP_SUMS ? x : take3(m, side, side, c);
+    mebi__view sums = take(m, MEBI__F64, 2, (int64_t[]){c < 32 ? c : 32, 3});
+    if (kind == MEBI__OP_GROUP_SUMS) mebi__group_sums(&m->s, x, 0, sums);
+    else if (kind == MEBI__OP_GROUP_NORM)
+        mebi__group_norm(&m->s, x, sums, take1(m, c), take1(m, c), 1e-6f, 1, y);
     else
         mebi__permute(&m->s, x,
                       (mebi__permute_params){.dim = {side, side, c}, .stride = {side, 1, side * side}}, y);
@@ -195,6 +194,7 @@ static void make(maker *m, const class_of *c, int row, int column) {
     case MEBI__OP_CONV2D: make_conv(m, c, row, column); break;
     case MEBI__OP_ATTENTION: make_attention(m, row, column); break;
     case MEBI__OP_NORM_ROPE: make_norm_rope(m, bytes); break;
+    case MEBI__OP_GROUP_SUMS:
     case MEBI__OP_GROUP_NORM:
     case MEBI__OP_PERMUTE: make_image(m, c->kind, bytes); break;
     case MEBI__OP_SWIGLU: {
