@@ -242,6 +242,7 @@ static int enter_folder(void **state) {
     snprintf(folder, sizeof folder, "%.40s/mebi-cli-XXXXXX", base && *base ? base : "/tmp");
     unsetenv("MEBI_MODEL");
     unsetenv("MEBI_CPU");
+    setenv("MEBI_CONFIG", "", 1); /* none, whatever the user has */
     return mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
 }
 

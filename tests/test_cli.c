@@ -47,6 +47,13 @@ static void helps(void **state) {
                                           "--threads N",
                                           "--precision TYPE",
                                           "auto, f32, bf16 or int8",
+                                          "--quality WORD",
+                                          "--budget AMOUNT",
+                                          "--weights WORD",
+                                          "--decode WORD",
+                                          "--config FILE",
+                                          "--draft[=N]",
+                                          "--from-draft FILE",
                                           "--json",
                                           "-q, --quiet",
                                           "-h, --help",
@@ -382,8 +389,13 @@ static void check_json_shape(json_t *o) {
     static const char *const seconds[] = {"load", "encode", "denoise", "decode", "save", "total"};
     json_t *s = json_object_get(o, "seconds"), *image;
     size_t i;
-    assert_int_equal(json_object_size(o), 4);
+    json_t *plan = json_object_get(o, "plan");
+    assert_int_equal(json_object_size(o), 5);
     assert_int_equal(json_object_size(s), 6);
+    assert_non_null(json_string_value(json_object_get(plan, "verdict")));
+    assert_int_equal(json_integer_value(json_object_get(plan, "peak_bytes")),
+                     json_integer_value(json_object_get(o, "planned_bytes")));
+    assert_int_equal(json_object_size(json_object_get(plan, "seconds")), 5);
     for (i = 0; i < 6; i++) assert_true(json_real_value(json_object_get(s, seconds[i])) >= 0);
     assert_true(json_real_value(json_object_get(s, "total")) > 0);
     assert_true(json_integer_value(json_object_get(o, "peak_bytes")) > 0);

@@ -3,14 +3,17 @@
 #include "base/memory.h"
 #include "base/os.h"
 #include "cli/commands.h"
+#include "cli/draft.h"
+#include "cli/generate_print.h"
 #include "cli/interrupt.h"
 #include "cli/metadata.h"
-#include "cli/options.h"
+#include "cli/model_options.h"
 #include "cli/output.h"
 #include "cli/plain.h"
 #include "cli/prompt.h"
 #include "cli/size.h"
 #include "cli/terminal.h"
+#include "config/value.h"
 #include "mebi/mebi.h"
 
 #include <inttypes.h>
@@ -19,25 +22,26 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The command line, as given. */
+/* The command line, as given; the rest is in model_options. */
 typedef struct arguments {
-    const char *model, *diffusion_model, *text_encoder, *vae, *tokenizer;
-    const char *prompt, *negative, *size, *output;
-    int64_t width, height, steps, seed, count, threads;
-    double cfg, truncation, normalization;
-    const char *precision_name;
-    mebi_precision precision;
+    const char *prompt, *negative, *output, *draft, *from_draft;
+    int64_t width, height;
     int json, quiet, help;
-    int width_given, height_given, size_given, steps_given;
+    int width_given, height_given;
 } arguments;
 
 /* A job under way, for the callbacks. */
 typedef struct command {
     arguments args;
+    model_options model;
+    draft source; /* of --from-draft; freed at the end */
+    mebi_engine_params params;
+    mebi_request request;
     terminal terminal;
     metadata about;
     char pattern[PATH_BYTES];
     char *prompt, *negative; /* read from stdin; freed at the end */
+    naming_facts facts;
     mebi_callbacks callbacks;
     json_t *images; /* those saved */
     int elsewhere;  /* how many of them are not where they were wanted */
@@ -49,126 +53,153 @@ static int print_usage(const option *options, int count) {
     options_print(stdout, options, count);
     printf(
         "\nThe model's authors advise 8 steps without guidance; more steps and guidance cost time\n"
-        "(guidance doubles it). The environment's MEBI_CPU=ref, avx2 or avx512 limits the\n"
+        "(guidance doubles it). What is not given comes from the environment and config.yaml:\n"
+        "`mebi config` shows it. The environment's MEBI_CPU=ref, avx2 or avx512 limits the\n"
         "instructions used.\n\nExit codes: 0 done, 1 failed, 2 bad arguments, 3 does not fit into "
         "memory, 130 interrupted\n(Ctrl-C; finished pictures are kept), 143 ended by SIGTERM.\n");
     return EXIT_OK;
 }
 
-static mebi_status parse(int argc, char **argv, arguments *a, int *shown, mebi_error *err) {
-    const option options[] = {
-        {'m', "model", OPTION_TEXT, &a->model, "DIR",
-         "model folder (diffusers layout); default: the environment's\nMEBI_MODEL, else "
-         "models/mini",
-         0, 0, NULL},
-        {0, "diffusion-model", OPTION_TEXT, &a->diffusion_model, "FILE",
-         "one part from a .safetensors or .gguf file, or a folder, of its own", 0, 0, NULL},
-        {0, "text-encoder", OPTION_TEXT, &a->text_encoder, "FILE", "the same", 0, 0, NULL},
-        {0, "vae", OPTION_TEXT, &a->vae, "FILE", "the same", 0, 0, NULL},
-        {0, "tokenizer", OPTION_TEXT, &a->tokenizer, "DIR",
-         "the same: a folder or a tokenizer.json;\nof a text encoder in GGUF: its own", 0, 0, NULL},
+/* Copies options behind those that are there. */
+#define ADD(all, count, ...)                                                                       \
+    do {                                                                                           \
+        const option more_[] = {__VA_ARGS__};                                                      \
+        memcpy((all) + (count), more_, sizeof more_);                                              \
+        (count) += (int)(sizeof more_ / sizeof *more_);                                            \
+    } while (0)
+
+enum { OPTIONS = 40 };
+
+/* What and where; returns how many. */
+static int picture_options(command *c, option *out) {
+    arguments *a = &c->args;
+    int count = 0;
+    ADD(out, count,
         {'p', "prompt", OPTION_TEXT, &a->prompt, "TEXT",
          "what to draw; - reads it from standard input", 0, 0, NULL},
         {'n', "negative", OPTION_TEXT, &a->negative, "TEXT",
-         "what to keep out; works only with --cfg above 0", 0, 0, NULL},
-        {0, "size", OPTION_TEXT, &a->size, "SIZE",
-         "1024x768, 1024 (square), or a shape: 16:9, 9:16, 4:3, ...\ndefault: the model's own size",
-         0, 0, &a->size_given},
+         "what to keep out; works only with --cfg above 0", 0, 0, NULL});
+    out[count++] = setting_option(&c->model, MEBI__SET_SIZE);
+    ADD(out, count,
         {'W', "width", OPTION_INTEGER, &a->width, "PIXELS",
          "a multiple of 16; default: the model's own", 1, 16384, &a->width_given},
         {'H', "height", OPTION_INTEGER, &a->height, "PIXELS", "the same", 1, 16384,
-         &a->height_given},
-        {0, "steps", OPTION_INTEGER, &a->steps, "N",
-         "passes through the model, 1 to 120; default 8", 1, 120, &a->steps_given},
-        {0, "cfg", OPTION_NUMBER, &a->cfg, "SCALE", "guidance, 0 (none, the default) to 100", 0,
-         100, NULL},
-        {0, "cfg-truncation", OPTION_NUMBER, &a->truncation, "T",
-         "no guidance in the part of the way beyond T, 0 to 1; default 1", 0, 1, NULL},
-        {0, "cfg-normalization", OPTION_NUMBER, &a->normalization, "F",
-         "guided velocity at most F times as long as without;\ndefault 0: no limit", 0, 1000, NULL},
-        {0, "seed", OPTION_INTEGER, &a->seed, "N",
-         "the same seed gives the same picture; default -1: random", -1, 9007199254740992.0, NULL},
-        {0, "count", OPTION_INTEGER, &a->count, "N",
-         "pictures, 1 to 64, with the seeds seed, seed + 1, ...; default 1", 1, 64, NULL},
+         &a->height_given});
+    for (int id = MEBI__SET_STEPS; id <= MEBI__SET_COUNT; id++)
+        out[count++] = setting_option(&c->model, (mebi__setting_id)id);
+    ADD(out, count,
         {'o', "output", OPTION_TEXT, &a->output, "FILE",
-         "where to save; %seed and %i (1, 2, ...) are replaced, %% is %.\n"
-         "Never overwrites. default: outputs/mebi_YYYYMMDDHHMMSS_%seed.png",
+         "where to save; %seed, %i (1, 2, ...), %date, %time, %size, %steps,\n"
+         "%cfg and %model are replaced, %% is %. Never overwrites.\n"
+         "default: outputs/mebi_%date%time_%seed.png",
          0, 0, NULL},
-        {0, "threads", OPTION_INTEGER, &a->threads, "N",
-         "1 to 256; default: one for each physical core", 1, 256, NULL},
-        {0, "precision", OPTION_TEXT, &a->precision_name, "TYPE",
-         "auto, f32, bf16 or int8: of the large matrix products.\n"
-         "int8 is about twice as fast, at an error near 2 %; default auto:\n"
-         "int8 for models of over half a billion weights, else f32",
-         0, 0, NULL},
+        {0, "draft", OPTION_MAYBE, &a->draft, "N",
+         "a quick preview, N (2 to 8, default 2) times smaller on each\nside than the size says", 0,
+         0, NULL},
+        {0, "from-draft", OPTION_TEXT, &a->from_draft, "FILE",
+         "the large picture of a draft, with all that its PNG says;\nother options change it", 0, 0,
+         NULL});
+    return count;
+}
+
+static mebi_status parse(int argc, char **argv, command *c, int *shown, mebi_error *err) {
+    arguments *a = &c->args;
+    option options[OPTIONS];
+    int count = picture_options(c, options), rest;
+    count += model_options_list(&c->model, options + count);
+    options[count++] = setting_option(&c->model, MEBI__SET_DECODE);
+    ADD(options, count,
         {0, "json", OPTION_FLAG, &a->json, NULL,
          "print one JSON object about the result on standard output", 0, 0, NULL},
         {'q', "quiet", OPTION_FLAG, &a->quiet, NULL, "no progress; only the result and errors", 0,
          0, NULL},
-        {'h', "help", OPTION_FLAG, &a->help, NULL, "this text", 0, 0, NULL},
-    };
-    const int count = sizeof options / sizeof *options;
-    int rest;
+        {'h', "help", OPTION_FLAG, &a->help, NULL, "this text", 0, 0, NULL});
     MEBI_TRY(options_parse(options, count, argc, argv, NULL, 0, &rest, err));
     *shown = a->help;
     if (a->help) print_usage(options, count);
     return MEBI_OK;
 }
 
+/* ---- settings in effect ---- */
+
+static int64_t integer(const command *c, mebi__setting_id id) {
+    return mebi__config_integer(&c->model.config, id);
+}
+
+static double number(const command *c, mebi__setting_id id) {
+    return mebi__config_number(&c->model.config, id);
+}
+
 /* ---- prompts ---- */
 
 static mebi_status read_prompts(command *c, mebi_error *err) {
     arguments *a = &c->args;
-    if (!a->prompt)
+    if (!a->prompt && !c->source.prompt)
         return mebi__fail(err, MEBI_BAD_ARGUMENT,
                           "There is no prompt. Say what to draw: -p \"a red apple on a white "
                           "background\".");
-    int from_input = strcmp(a->prompt, "-") == 0;
+    int from_input = a->prompt && strcmp(a->prompt, "-") == 0;
     if (from_input && a->negative && strcmp(a->negative, "-") == 0)
         return mebi__fail(err, MEBI_BAD_ARGUMENT,
                           "Only one of prompt and negative prompt can come from standard input.");
-    MEBI_TRY(prompt_read("prompt", &a->prompt, &c->prompt, interrupt_came, err));
+    if (a->prompt) MEBI_TRY(prompt_read("prompt", &a->prompt, &c->prompt, interrupt_came, err));
     if (a->negative)
         MEBI_TRY(prompt_read("negative prompt", &a->negative, &c->negative, interrupt_came, err));
-    if (a->negative && *a->negative && a->cfg == 0 && !a->quiet)
+    /* A draft's are what was read then: a - is no more than that. */
+    if (!a->prompt) a->prompt = c->source.prompt;
+    if (!a->negative) a->negative = c->source.negative;
+    if (a->negative && *a->negative && number(c, MEBI__SET_CFG) == 0 && !a->quiet)
         fprintf(stderr, "mebi: the negative prompt has no effect without guidance (--cfg).\n");
     return MEBI_OK;
 }
 
 /* ---- the request ---- */
 
-/* What can be said of the size without the model. */
-static mebi_status check_size(const arguments *a, mebi_error *err) {
-    int width, height;
-    if (!a->size_given) return MEBI_OK;
-    if (a->width_given || a->height_given)
-        return mebi__fail(err, MEBI_BAD_ARGUMENT, "Give either --size or --width and --height.");
-    return size_parse(a->size, 1024, 16, &width, &height, err);
-}
-
-static mebi_status choose_size(const arguments *a, const mebi_engine_info *info, mebi_request *r,
-                               mebi_error *err) {
-    if (a->size_given)
-        return size_parse(a->size, info->native_side, info->size_multiple, &r->width, &r->height,
-                          err);
-    if (a->width_given) r->width = (int)a->width;
-    if (a->height_given) r->height = (int)a->height;
+/* 0: no draft is wanted. */
+static mebi_status read_draft_factor(const arguments *a, int *factor, mebi_error *err) {
+    int64_t n = 2;
+    if (a->draft && a->from_draft)
+        return mebi__fail(err, MEBI_BAD_ARGUMENT, "Give either --draft or --from-draft.");
+    if (a->draft && *a->draft) MEBI_TRY(mebi__integer_read("--draft", a->draft, 2, 8, &n, err));
+    *factor = a->draft ? (int)n : 0;
     return MEBI_OK;
 }
 
-static mebi_status make_request(const arguments *a, const mebi_engine *engine, mebi_request *r,
-                                mebi_error *err) {
+/* What can be said of the size without the model. */
+static mebi_status check_size(const command *c, mebi_error *err) {
+    const arguments *a = &c->args;
+    if (c->model.given[MEBI__SET_SIZE] && (a->width_given || a->height_given))
+        return mebi__fail(err, MEBI_BAD_ARGUMENT, "Give either --size or --width and --height.");
+    return MEBI_OK;
+}
+
+static mebi_status choose_size(const command *c, const mebi_engine_info *info, mebi_request *r,
+                               mebi_error *err) {
+    const char *size = mebi__config_text(&c->model.config, MEBI__SET_SIZE);
+    int multiple = info->size_multiple * (r->draft ? r->draft : 1);
+    if (strcmp(size, "auto") != 0)
+        MEBI_TRY(size_parse(size, info->native_side, multiple, &r->width, &r->height, err));
+    if (c->args.width_given) r->width = (int)c->args.width;
+    if (c->args.height_given) r->height = (int)c->args.height;
+    return MEBI_OK;
+}
+
+static mebi_status make_request(command *c, const mebi_engine *engine, mebi_error *err) {
     mebi_engine_info info = mebi_engine_describe(engine);
+    mebi_request *r = &c->request;
     *r = mebi_request_default(engine);
-    r->prompt = a->prompt;
-    r->negative_prompt = a->negative;
-    if (a->steps_given) r->steps = (int)a->steps;
-    r->cfg = (float)a->cfg;
-    r->cfg_truncation = (float)a->truncation;
-    r->cfg_normalization = (float)a->normalization;
-    r->seed = a->seed;
-    r->count = (int)a->count;
-    return choose_size(a, &info, r, err);
+    r->prompt = c->args.prompt;
+    r->negative_prompt = c->args.negative;
+    r->steps = (int)integer(c, MEBI__SET_STEPS);
+    r->cfg = (float)number(c, MEBI__SET_CFG);
+    r->cfg_truncation = (float)number(c, MEBI__SET_CFG_TRUNCATION);
+    r->cfg_normalization = (float)number(c, MEBI__SET_CFG_NORMALIZATION);
+    r->seed = integer(c, MEBI__SET_SEED);
+    r->count = (int)integer(c, MEBI__SET_COUNT);
+    /* The schema has words in the enumeration's order. */
+    r->decode = (mebi_decode_way)mebi__config_word(&c->model.config, MEBI__SET_DECODE);
+    MEBI_TRY(read_draft_factor(&c->args, &r->draft, err));
+    return choose_size(c, &info, r, err);
 }
 
 /* ---- output ---- */
@@ -191,12 +222,15 @@ static mebi_status on_image(void *context, int index, int64_t seed, const mebi_i
     command *c = context;
     char path[PATH_BYTES];
     mebi_error trouble = {0};
+    naming_facts *facts = &c->facts;
+    facts->seed = seed, facts->i = index + 1;
+    facts->width = c->about.width = image->width;
+    facts->height = c->about.height = image->height;
     char *parameters = metadata_parameters(&c->about, seed), *json = metadata_json(&c->about, seed);
     /* Without words the picture is still a picture. */
     mebi_png_text texts[] = {{"parameters", parameters ? parameters : ""},
                              {"mebi", json ? json : ""}};
-    mebi_status status =
-        output_save(c->pattern, seed, index + 1, image, texts, 2, path, &trouble, err);
+    mebi_status status = output_save(c->pattern, facts, image, texts, 2, path, &trouble, err);
     free(parameters);
     free(json);
     if (status != MEBI_OK) return status;
@@ -221,120 +255,73 @@ static void on_notice(void *context, const char *text) {
     fprintf(stderr, "mebi: %s\n", text);
 }
 
-static void print_summary(const mebi_report *r, double total) {
-    char t[5][24], b[2][24];
-    printf("%s: load %s, encode %s, denoise %s, decode %s; peak memory %s (planned %s)\n",
-           seconds_text(total, t[0], sizeof t[0]),
-           seconds_text(r->seconds[MEBI_STAGE_LOAD], t[1], sizeof t[1]),
-           seconds_text(r->seconds[MEBI_STAGE_ENCODE], t[2], sizeof t[2]),
-           seconds_text(r->seconds[MEBI_STAGE_STEP], t[3], sizeof t[3]),
-           seconds_text(r->seconds[MEBI_STAGE_DECODE], t[4], sizeof t[4]),
-           bytes_text((double)r->peak_bytes, b[0], sizeof b[0]),
-           bytes_text((double)r->plan.peak_bytes, b[1], sizeof b[1]));
-}
-
-static void print_json(command *c, const mebi_report *r, double total) {
-    json_t *o = json_pack(
-        "{s:O, s:{s:f, s:f, s:f, s:f, s:f, s:f}, s:I, s:I}", "images", c->images, "seconds", "load",
-        r->seconds[MEBI_STAGE_LOAD], "encode", r->seconds[MEBI_STAGE_ENCODE], "denoise",
-        r->seconds[MEBI_STAGE_STEP], "decode", r->seconds[MEBI_STAGE_DECODE], "save",
-        r->seconds[MEBI_STAGE_SAVE], "total", total, "peak_bytes", (json_int_t)r->peak_bytes,
-        "planned_bytes", (json_int_t)r->plan.peak_bytes);
-    if (o) json_dumpf(o, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6));
-    putchar('\n');
-    json_decref(o);
-}
-
-/* The last component of the model's folder or file: a name for people. */
-static const char *model_name(const arguments *a) {
-    static char name[256];
-    const char *path = a->diffusion_model ? a->diffusion_model : a->model ? a->model : "unknown";
-    size_t length = strlen(path);
-    while (length > 1 && path[length - 1] == '/') length--;
-    size_t from = length;
-    while (from > 0 && path[from - 1] != '/') from--;
-    char own[200];
-    snprintf(own, sizeof own, "%.*s", (int)(length - from), path + from);
-    return plain_utf8(own, name, sizeof name);
-}
-
-static const char *default_model(void) {
-    const char *named = getenv("MEBI_MODEL");
-    if (named && *named) return named;
-    return mebi__is_directory("models/mini") ? "models/mini" : MEBI_DATADIR "/models/mini";
-}
-
-static mebi_status read_precision(const char *text, mebi_precision *out, mebi_error *err) {
-    *out = MEBI_PRECISION_AUTO;
-    if (!text) return MEBI_OK;
-    for (int i = 0; i < MEBI_PRECISION_COUNT; i++)
-        if (strcmp(text, mebi_precision_name((mebi_precision)i)) == 0) {
-            *out = (mebi_precision)i;
-            return MEBI_OK;
-        }
-    return mebi__fail(err, MEBI_BAD_ARGUMENT, "--precision takes auto, f32, bf16 or int8, not '%.60s'.",
-                      text);
-}
-
 /* ---- the job ---- */
 
+static void tell(const command *c, const char *text) {
+    if (!c->args.quiet) fprintf(stderr, "mebi: %s\n", text);
+}
+
 static mebi_status open_model(command *c, mebi_engine **engine, mebi_error *err) {
-    arguments *a = &c->args;
-    int all_parts = a->diffusion_model && a->text_encoder && a->vae;
-    if (!a->model && !all_parts) a->model = default_model();
-    mebi_engine_params params = mebi_engine_params_default();
-    params.model = a->model;
-    params.diffusion_model = a->diffusion_model;
-    params.text_encoder = a->text_encoder;
-    params.vae = a->vae;
-    params.tokenizer = a->tokenizer;
-    params.threads = (int)a->threads;
-    params.precision = a->precision;
-    MEBI_TRY(mebi_engine_open(&params, &c->callbacks, engine, err));
+    MEBI_TRY(mebi_engine_open(&c->params, &c->callbacks, engine, err));
     mebi_engine_info info = mebi_engine_describe(*engine);
-    if (*info.unused_tensors && !a->quiet) {
-        terminal_clear(&c->terminal);
+    terminal_clear(&c->terminal);
+    if (*info.unused_tensors && !c->args.quiet) {
         fputs("mebi: the model's files hold tensors that are not used: ", stderr);
         plain_print(stderr, info.unused_tensors);
         fputc('\n', stderr);
     }
+    if (c->source.model_hash && strcmp(c->source.model_hash, info.model_hash) != 0)
+        tell(c, "the draft was made with another model; the picture will be another one, too.");
     return MEBI_OK;
 }
 
 static mebi_status make_pictures(command *c, mebi_engine *engine, double began, mebi_error *err) {
-    mebi_request request;
     mebi_report report = {0};
-    MEBI_TRY(make_request(&c->args, engine, &request, err));
-    c->about = (metadata){.request = &request,
-                          .model = model_name(&c->args),
+    MEBI_TRY(make_request(c, engine, err));
+    c->about = (metadata){.request = &c->request,
+                          .model = model_options_name(&c->params),
                           .model_hash = mebi_engine_describe(engine).model_hash};
-    mebi_status status = mebi_generate(engine, &request, &c->callbacks, &report, err);
+    mebi_status status = mebi_generate(engine, &c->request, &c->callbacks, &report, err);
     double total = mebi__now_seconds() - began;
     terminal_clear(&c->terminal);
     if (c->args.json && (status == MEBI_OK || json_array_size(c->images)))
-        print_json(c, &report, total);
-    else if (!c->args.json && status == MEBI_OK && !c->args.quiet) print_summary(&report, total);
+        generate_print_json(c->images, &report, total);
+    else if (!c->args.json && status == MEBI_OK && !c->args.quiet)
+        generate_print_summary(&report, total);
     return status;
 }
 
-/* An empty name is mostly a script's unset variable. */
-static mebi_status check_paths(const arguments *a, mebi_error *err) {
-    const char *const path[] = {a->model, a->diffusion_model, a->text_encoder, a->vae,
-                                a->tokenizer};
-    const char *const name[] = {"model", "diffusion-model", "text-encoder", "vae", "tokenizer"};
-    for (size_t i = 0; i < sizeof path / sizeof *path; i++)
-        if (path[i] && !*path[i])
-            return mebi__fail(err, MEBI_BAD_ARGUMENT, "--%s is given an empty name.", name[i]);
-    return MEBI_OK;
+/* Before the model is opened, which may take long. */
+static mebi_status choose_output(command *c, mebi_error *err) {
+    const mebi__config *config = &c->model.config;
+    char named[PATH_BYTES];
+    int count = (int)integer(c, MEBI__SET_COUNT);
+    c->facts = (naming_facts){.seed = integer(c, MEBI__SET_SEED),
+                              .steps = (int)integer(c, MEBI__SET_STEPS),
+                              .cfg = number(c, MEBI__SET_CFG),
+                              .model = model_options_name(&c->params)};
+    if (c->args.output) return output_choose(c->args.output, &c->facts, count, c->pattern, err);
+    MEBI_TRY(naming_join(mebi__config_text(config, MEBI__SET_OUTPUT_DIR),
+                         mebi__config_text(config, MEBI__SET_OUTPUT_NAMING), named, sizeof named,
+                         err));
+    return output_choose(named, &c->facts, count, c->pattern, err);
+}
+
+/* All that can be known to be wrong before the model is opened. */
+static mebi_status prepare(command *c, mebi_error *err) {
+    int factor;
+    MEBI_TRY(model_options_resolve(&c->model, &c->params, err));
+    MEBI_TRY(read_draft_factor(&c->args, &factor, err));
+    if (c->args.from_draft)
+        MEBI_TRY(draft_read(c->args.from_draft, &c->model.config, &c->source, err));
+    if (model_options_notice(&c->model)) tell(c, model_options_notice(&c->model));
+    MEBI_TRY(check_size(c, err));
+    MEBI_TRY(choose_output(c, err));
+    return read_prompts(c, err);
 }
 
 static mebi_status run(command *c, mebi_error *err) {
-    const arguments *a = &c->args;
-    MEBI_TRY(read_precision(a->precision_name, &c->args.precision, err));
-    MEBI_TRY(check_paths(a, err));
-    MEBI_TRY(check_size(a, err));
-    MEBI_TRY(output_choose(a->output, a->seed, (int)a->count, c->pattern, err));
-    MEBI_TRY(read_prompts(c, err));
+    MEBI_TRY(prepare(c, err));
     double began = mebi__now_seconds();
     mebi_engine *engine = NULL;
     mebi_status status = open_model(c, &engine, err);
@@ -352,7 +339,7 @@ static void tell_kept(const command *c) {
     size_t kept = json_array_size(c->images), i;
     json_t *image;
     if (kept == 0) fputs("mebi: No picture was finished.\n", stderr);
-    else fprintf(stderr, "mebi: %zu of %d pictures finished and kept:\n", kept, (int)c->args.count);
+    else fprintf(stderr, "mebi: %zu of %d pictures finished and kept:\n", kept, c->request.count);
     json_array_foreach(c->images, i, image)
         fprintf(stderr, "  %s\n", json_string_value(json_object_get(image, "path")));
 }
@@ -371,23 +358,27 @@ static int conclude(const command *c, mebi_status status, mebi_error *err) {
 
 int cmd_generate(int argc, char **argv) {
     static command c; /* too large for a stack that others may have made small */
-    c = (command){.args = {.seed = -1, .count = 1, .truncation = 1}};
+    c = (command){.elsewhere = 0};
     mebi_error err = {0};
     int shown = 0;
-    mebi_status status = parse(argc, argv, &c.args, &shown, &err);
+    mebi_status status = parse(argc, argv, &c, &shown, &err);
     if (shown) return EXIT_OK;
     if (status != MEBI_OK) return report_failure(status, &err);
     interrupt_watch();
     c.terminal = terminal_open(c.args.quiet);
     c.images = json_array();
-    c.callbacks = (mebi_callbacks){
-        .context = &c, .progress = on_progress, .image = on_image, .cancelled = interrupt_came,
-        .notice = on_notice};
+    c.callbacks = (mebi_callbacks){.context = &c,
+                                   .progress = on_progress,
+                                   .image = on_image,
+                                   .cancelled = interrupt_came,
+                                   .notice = on_notice};
     status = run(&c, &err);
     terminal_clear(&c.terminal);
     int code = conclude(&c, status, &err);
     json_decref(c.images);
     mebi__free(c.prompt);
     mebi__free(c.negative);
+    draft_free(&c.source);
+    model_options_end(&c.model);
     return code;
 }

@@ -18,18 +18,23 @@ static char *quoted(const char *value) {
     return text;
 }
 
+static int is_draft(const metadata *m) {
+    return m->request->draft && m->width < m->request->width;
+}
+
 char *metadata_parameters(const metadata *m, int64_t seed) {
     const mebi_request *r = m->request;
     const char *negative = r->cfg > 0 && r->negative_prompt ? r->negative_prompt : "";
-    char *text = NULL, *model = quoted(m->model);
+    char *text = NULL, *model = quoted(m->model), draft[60] = "";
+    if (is_draft(m)) snprintf(draft, sizeof draft, ", Draft of: %dx%d", r->width, r->height);
     int length = !model ? -1
                         : asprintf(&text,
                                    "%s\n%s%s%sSteps: %d, Sampler: Euler, Schedule type: Simple, "
                                    "CFG scale: %g, Seed: %" PRId64
-                                   ", Size: %dx%d, Model hash: %s, Model: %s, Version: mebi %s",
+                                   ", Size: %dx%d%s, Model hash: %s, Model: %s, Version: mebi %s",
                                    r->prompt, *negative ? "Negative prompt: " : "", negative,
-                                   *negative ? "\n" : "", r->steps, (double)r->cfg, seed, r->width,
-                                   r->height, m->model_hash, model, mebi_version());
+                                   *negative ? "\n" : "", r->steps, (double)r->cfg, seed, m->width,
+                                   m->height, draft, m->model_hash, model, mebi_version());
     free(model);
     return length < 0 ? NULL : text;
 }
@@ -40,10 +45,14 @@ char *metadata_json(const metadata *m, int64_t seed) {
     json_t *o =
         json_pack("{s:s, s:s, s:s, s:s?, s:i, s:i, s:i, s:f, s:f, s:f, s:I, s:s, s:s}", "program",
                   "mebi", "version", mebi_version(), "prompt", r->prompt, "negative_prompt",
-                  r->negative_prompt, "width", r->width, "height", r->height, "steps", r->steps,
+                  r->negative_prompt, "width", m->width, "height", m->height, "steps", r->steps,
                   "cfg", (double)r->cfg, "cfg_truncation", (double)r->cfg_truncation,
                   "cfg_normalization", (double)r->cfg_normalization, "seed", (json_int_t)seed,
                   "model", m->model, "model_hash", m->model_hash);
+    if (o && is_draft(m))
+        json_object_set_new(o, "draft",
+                            json_pack("{s:i, s:i, s:i}", "factor", r->draft, "width", r->width,
+                                      "height", r->height));
     char *text =
         o ? json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(7)) : NULL;
     json_decref(o);

@@ -6,6 +6,7 @@
 
 typedef struct metadata {
     const mebi_request *request; /* its seed is not read */
+    int width, height;           /* of the picture; a draft's are smaller than its request's */
     const char *model;           /* a name for people; UTF-8, as the prompts are */
     const char *model_hash;
 } metadata;
@@ -14,7 +15,8 @@ typedef struct metadata {
  * be freed with free(). */
 char *metadata_parameters(const metadata *m, int64_t seed);
 
-/* "mebi": all of the request as JSON. The same ownership. */
+/* "mebi": all of the request as JSON; a draft's has "draft": {"factor", "width", "height"} of the
+ * picture it is a draft of. The same ownership. */
 char *metadata_json(const metadata *m, int64_t seed);
 
 #endif

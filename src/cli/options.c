@@ -36,6 +36,7 @@ static mebi_status store(const option *o, const char *text, mebi_error *err) {
     if (o->given) *o->given = 1;
     switch (o->kind) {
     case OPTION_FLAG: *(int *)o->value = 1; return MEBI_OK;
+    case OPTION_MAYBE:
     case OPTION_TEXT: *(const char **)o->value = text; return MEBI_OK;
     case OPTION_INTEGER:
         return mebi__integer_read(subject, text, o->minimum, o->maximum, o->value, err);
@@ -93,6 +94,7 @@ static mebi_status parse_word(const option *options, int count, char **argv, int
     if (*seen & bit)
         return mebi__fail(err, MEBI_BAD_ARGUMENT, "--%s is given twice. Give it once.", o->name);
     *seen |= bit;
+    if (!value && o->kind == OPTION_MAYBE) return store(o, "", err);
     if (!value) MEBI_TRY(next_word(options, count, o, argv[++*i], &value, err));
     return store(o, value, err);
 }
@@ -124,8 +126,9 @@ void options_print(FILE *to, const option *options, int count) {
         char left[64];
         char letter[8] = "    ";
         if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
-        snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->argument ? " " : "",
-                 o->argument ? o->argument : "");
+        const char *between = !o->argument ? "" : o->kind == OPTION_MAYBE ? "[=" : " ";
+        snprintf(left, sizeof left, "%s--%s%s%s%s", letter, o->name, between,
+                 o->argument ? o->argument : "", o->kind == OPTION_MAYBE ? "]" : "");
         fprintf(to, "  %-27s ", left);
         for (const char *p = o->help; *p; p++) {
             fputc(*p, to);

@@ -13,6 +13,7 @@ typedef enum option_kind {
     OPTION_TEXT,    /* const char **: the argument itself */
     OPTION_INTEGER, /* int64_t *: within minimum..maximum */
     OPTION_NUMBER,  /* double *: finite, within minimum..maximum */
+    OPTION_MAYBE,   /* const char **: the argument where the word has one (--draft=4), else "" */
 } option_kind;
 
 typedef struct option {

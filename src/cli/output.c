@@ -101,18 +101,20 @@ static mebi_status check_taken(const char *path, mebi_error *err) {
     return MEBI_OK;
 }
 
-mebi_status output_choose(const char *given, int64_t seed, int count, char *pattern,
+mebi_status output_choose(const char *given, const naming_facts *facts, int count, char *pattern,
                           mebi_error *err) {
     char path[PATH_BYTES];
-    if (!given) naming_default(pattern, PATH_BYTES);
-    else if (strlen(given) >= PATH_BYTES)
+    naming_facts last = *facts;
+    if (strlen(given) >= PATH_BYTES)
         return mebi__fail(err, MEBI_BAD_ARGUMENT,
                           "The output's name has %zu bytes; at most %d are possible.",
                           strlen(given), PATH_BYTES - SUFFIX_BYTES - 1);
-    else strcpy(pattern, given);
+    MEBI_TRY(naming_stamp(given, pattern, PATH_BYTES, err));
     /* The last picture's name is the longest; random seeds have up to 32 bits. */
-    int64_t last = (seed < 0 ? UINT32_MAX : seed) + count - 1;
-    MEBI_TRY(naming_expand(pattern, last, count, path, sizeof path, err));
+    last.seed = (facts->seed < 0 ? UINT32_MAX : facts->seed) + count - 1;
+    last.i = count;
+    if (!last.width) last.width = last.height = 99999;
+    MEBI_TRY(naming_expand(pattern, &last, path, sizeof path, err));
     if (!naming_is_distinct(pattern, count))
         return mebi__fail(
             err, MEBI_BAD_ARGUMENT,
@@ -159,16 +161,16 @@ static mebi_status rescue(int64_t seed, const mebi_image *image, const mebi_png_
     return save_beside(wanted, image, texts, count, path, err);
 }
 
-mebi_status output_save(const char *pattern, int64_t seed, int i, const mebi_image *image,
+mebi_status output_save(const char *pattern, const naming_facts *facts, const mebi_image *image,
                         const mebi_png_text *texts, int text_count, char *path, mebi_error *trouble,
                         mebi_error *err) {
     char wanted[PATH_BYTES];
     mebi_error second = {0};
     *trouble = (mebi_error){0};
-    mebi_status status = naming_expand(pattern, seed, i, wanted, sizeof wanted, trouble);
+    mebi_status status = naming_expand(pattern, facts, wanted, sizeof wanted, trouble);
     if (status == MEBI_OK) status = save_beside(wanted, image, texts, text_count, path, trouble);
     if (status == MEBI_OK) return MEBI_OK;
-    if (rescue(seed, image, texts, text_count, path, &second) == MEBI_OK) return MEBI_OK;
+    if (rescue(facts->seed, image, texts, text_count, path, &second) == MEBI_OK) return MEBI_OK;
     return mebi__fail(err, status, "%.450s Keeping the picture elsewhere failed too: %.450s",
                       trouble->text, second.text);
 }
