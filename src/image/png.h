@@ -17,6 +17,10 @@ enum {
  * reach is never touched. */
 size_t mebi__png_save_bytes(int width, int height, size_t text_bytes);
 
+/* A PNG in memory, without texts. *data is freed with mebi__free; NULL on failure. */
+MEBI_MUST_USE mebi_status mebi__png_encode(const mebi_image *image, void **data, size_t *bytes,
+                                           mebi_error *err);
+
 /* libspng's and zlib's memory, under MEBI__TAG_OUTPUT. */
 extern struct spng_alloc mebi__png_alloc;
 /* Set when that ran out, which not every code of libspng's tells; cleared by who makes a context.

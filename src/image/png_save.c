@@ -167,6 +167,20 @@ static mebi_status encode(const mebi_image *image, const mebi_png_text *texts, i
     return status;
 }
 
+mebi_status mebi__png_encode(const mebi_image *image, void **data, size_t *bytes, mebi_error *err) {
+    output out = {0};
+    size_t none;
+    mebi_status status = check(image, NULL, 0, &none, err);
+    if (status == MEBI_OK) status = encode(image, NULL, 0, 0, &out, err);
+    if (status != MEBI_OK) {
+        mebi__free(out.data);
+        out = (output){0};
+    }
+    *data = out.data;
+    *bytes = out.used;
+    return status;
+}
+
 mebi_status mebi_png_save(const char *path, const mebi_image *image, const mebi_png_text *texts,
                           int text_count, int *exists, mebi_error *err) {
     output out = {0};
