@@ -63,11 +63,11 @@ static mebi_status fill(session *s) {
 static mebi_status take_memory(session *s) {
     size_t room = mebi__memory_available() / 4, usual = (size_t)160 * MEGABYTE;
     s->bytes = s->how->memory_bytes ? s->how->memory_bytes : usual < room ? usual : room;
-    s->bytes &= ~(size_t)63;
     if (s->bytes < MEGABYTE)
         return mebi__fail(s->err, MEBI_NO_MEMORY,
                           "%zu bytes are not enough to measure this machine's speed in; at least 1 MiB is needed.",
                           s->bytes);
+    s->bytes &= ~(size_t)63;
     MEBI_TRY(s->how->device->table->buffer_create(s->how->device, MEBI__TAG_ACTIVATIONS, s->bytes, &s->memory,
                                                   s->err));
     return fill(s);
