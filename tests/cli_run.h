@@ -144,7 +144,7 @@ static void child_await_words(const char *words) {
         if (!child_listen() || now_ms() > until) child_give_up("the words were not said");
 }
 
-static void child_await_file(const char *path) {
+static inline void child_await_file(const char *path) {
     int64_t until = now_ms() + PATIENCE_MS;
     while (access(path, F_OK) != 0) {
         if (!child_listen() || now_ms() > until) child_give_up("the file was not made");
@@ -175,7 +175,7 @@ static int run_words(const start_how *how, const char *const *words) {
 /* A small picture of the small model. */
 #define SMALL "generate", "-m", TINY, "--size", "16", "--steps", "1", "-p", "a"
 
-static int run_with_input(const void *input, size_t bytes, const char *const *words) {
+static inline int run_with_input(const void *input, size_t bytes, const char *const *words) {
     signal(SIGPIPE, SIG_IGN); /* it may end without reading all */
     child_start(&(start_how){.keep_input = 1}, words, -1);
     for (size_t done = 0; done < bytes;) {

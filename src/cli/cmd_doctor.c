@@ -32,6 +32,7 @@ typedef struct command {
 
 enum { OPTIONS = MODEL_OPTIONS + 9 };
 static const double most_seconds = 170;
+static const double least_cache = 1e9; /* bytes of the disk */
 
 static int list_options(arguments *a, option *o) {
     int count = model_options_list(&a->model, o);
@@ -220,7 +221,7 @@ static mebi_status check_model(command *c, mebi_error *err) {
     MEBI_TRY(model_options_resolve(&c->args.model, &params, err));
     mebi__machine_read(&c->machine);
     mebi__facts_machine(&c->machine, &c->found);
-    mebi__facts_cache(params.cache, &c->found);
+    mebi__facts_cache(params.cache, least_cache, &c->found);
     mebi__facts_output(c->args.keep ? c->args.keep
                                       : mebi__config_text(&c->args.model.config, MEBI__SET_OUTPUT_DIR), &c->found);
     int runs = c->wanted[MEBI__SECTION_SPEED] || c->wanted[MEBI__SECTION_MEMORY] ||

@@ -121,7 +121,8 @@ void mebi__judge_picture(const mebi_image *picture, mebi__picture_kind kind, con
 /* facts.c: what needs no run. */
 void mebi__facts_machine(const mebi__machine *m, mebi__findings *to);
 void mebi__facts_engine(const mebi__machine *m, const mebi_engine_info *info, mebi__findings *to);
-void mebi__facts_cache(const char *folder, mebi__findings *to);   /* NULL: the usual one */
+/* folder: NULL the usual one. least: bytes that should be free */
+void mebi__facts_cache(const char *folder, double least, mebi__findings *to);
 void mebi__facts_output(const char *folder, mebi__findings *to);
 void mebi__facts_rates(const mebi_plan *plan, mebi__findings *to);
 

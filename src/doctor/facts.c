@@ -169,7 +169,7 @@ static void folder_facts(const char *check, const char *folder, double least, co
     }
 }
 
-void mebi__facts_cache(const char *folder, mebi__findings *to) {
+void mebi__facts_cache(const char *folder, double least, mebi__findings *to) {
     char *usual = NULL;
     int entries;
     if (!folder && mebi__cache_folder(&usual, NULL) != MEBI_OK) usual = NULL;
@@ -180,7 +180,7 @@ void mebi__facts_cache(const char *folder, mebi__findings *to) {
         mebi__finding_say(f->advice, "Set MEBI_CACHE_DIR: without it weights are packed at each start.");
         return;
     }
-    folder_facts("cache", folder, 12e9,
+    folder_facts("cache", folder, least,
                  "Packed weights and the machine's measured speed can't be kept: each start takes longer. Set "
                  "MEBI_CACHE_DIR to another folder.",
                  to);

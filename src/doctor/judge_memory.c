@@ -16,10 +16,11 @@ static double peak_of(const mebi__run *r) {
     return (double)(r->report.peak_bytes > r->most_bytes ? r->report.peak_bytes : r->most_bytes);
 }
 
-static void judge_peak(const mebi__run *r, mebi__findings *to) {
+static void judge_peak(const mebi__doctor *d, int which, mebi__findings *to) {
+    const mebi__run *r = &d->run[which];
     double real = peak_of(r), planned = (double)r->report.plan.peak_bytes;
     char check[40];
-    snprintf(check, sizeof check, "peak of %.30s", mebi__run_brief_name(r).text);
+    snprintf(check, sizeof check, "peak of run %d, %d pixels", which + 1, r->request.width);
     mebi__finding *f = mebi__finding_add(to, MEBI__SECTION_MEMORY, MEBI__OK, check);
     mebi__finding_say(f->measured, "%.1f MB", real * mb);
     mebi__finding_say(f->expected, "%.1f MB planned: never less, %.0f %% more at most; it is %.1f %%",
@@ -79,7 +80,7 @@ void mebi__judge_memory(const mebi__doctor *d, mebi__findings *to) {
     int any = 0;
     for (int i = 0; i < MEBI__RUNS; i++) {
         /* The second of a size is compared with the first. */
-        if (done(&d->run[i]) && i != MEBI__RUN_FEWER) judge_peak(&d->run[i], to);
+        if (done(&d->run[i]) && i != MEBI__RUN_FEWER) judge_peak(d, i, to);
         any |= done(&d->run[i]);
     }
     judge_repeat(d, to);

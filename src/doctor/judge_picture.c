@@ -31,7 +31,7 @@ static const limits of_kind[] = {
                            .blotches = {0, 0.006}},
     [MEBI__PICTURE_AUTHORS] = {.grey = {4, 12}, .deviation = {0.8, 2}, .off = {0.003, 0.02}, .slope = {0.5, 3},
                                .noise = {0.5, 2}, .edge = {3.6, 4.5}, .hue = {15, 30}, .other = {0.2, 0.4},
-                               .blotches = {0, 0}},
+                               .blotches = {0, 0.002}},
     [MEBI__PICTURE_GUIDED] = {.grey = {4, 12}, .deviation = {1.5, 3}, .off = {0.012, 0.05}, .slope = {1.5, 5},
                               .noise = {0.5, 2}, .edge = {3.6, 4.5}, .hue = {15, 30}, .other = {0.25, 0.45},
                               .blotches = {0, 0.03}},
@@ -102,7 +102,7 @@ static void judge_uniform(const judging *j) {
     mebi__finding *f = add(j, "uniform");
     mebi__finding_say(f->measured, "deviation %.2f levels, %.2f %% of it off, slope %.1f levels",
                       m->background_deviation, 100 * m->background_off, m->background_slope);
-    mebi__finding_say(f->expected, "up to %.1f, %.1f %%, %.0f", j->l->deviation.fine,
+    mebi__finding_say(f->expected, "up to %.1f, %.1f %%, %.1f", j->l->deviation.fine,
                       100 * j->l->off.fine, j->l->slope.fine);
     f->verdict = mebi__worse(verdict_of(m->background_deviation, j->l->deviation),
                              mebi__worse(verdict_of(m->background_off, j->l->off),
