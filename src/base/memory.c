@@ -115,3 +115,13 @@ uint64_t mebi__memory_fail_nth(uint64_t nth) {
     atomic_store(&fail_at, nth);
     return before;
 }
+
+static _Atomic size_t pretended;
+
+void mebi__memory_pretend_available(size_t bytes) {
+    atomic_store(&pretended, bytes);
+}
+
+size_t mebi__memory_pretended(void) {
+    return atomic_load(&pretended);
+}

@@ -46,4 +46,8 @@ const char *mebi__tag_name(mebi__tag tag);
  * how many allocations were asked for since the last call. */
 uint64_t mebi__memory_fail_nth(uint64_t nth);
 
+/* For tests: what mebi__memory_available says from now on, whatever the system has; 0: the truth again. */
+void mebi__memory_pretend_available(size_t bytes);
+size_t mebi__memory_pretended(void);
+
 #endif

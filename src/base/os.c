@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -178,6 +181,17 @@ static size_t field_of(const char *path, const char *field) {
     return kib * 1024;
 }
 
+size_t mebi__memory_own(void) {
+    size_t own = field_of("/proc/self/smaps_rollup", "Anonymous:");
+    return own ? own : field_of("/proc/self/status", "RssAnon:");
+}
+
+void mebi__memory_trim(void) {
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
+}
+
 size_t mebi__resident_peak(void) {
     return field_of("/proc/self/status", "VmHWM:");
 }
@@ -205,13 +219,13 @@ static size_t number_in(const char *folder, const char *name) {
 
 /* One version of control groups: its line in /proc/self/cgroup, where it is mounted, its files. */
 typedef struct group_kind {
-    const char *line, *mount, *limit, *used, *files;
+    const char *line, *mount, *limit, *used, *files[2];
 } group_kind;
 
 static const group_kind group_kinds[] = {
-    {"0::", "/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file "},
+    {"0::", "/sys/fs/cgroup", "memory.max", "memory.current", {"inactive_file ", "active_file "}},
     {":memory:", "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
-     "total_inactive_file "},
+     {"total_inactive_file ", "total_active_file "}},
 };
 
 /* What one group leaves. Pages of files count as used there but can be dropped: left out. */
@@ -220,8 +234,10 @@ static size_t room_of_group(const char *folder, const group_kind *kind) {
     size_t limit = number_in(folder, kind->limit), used = number_in(folder, kind->used);
     if (limit == SIZE_MAX || used == SIZE_MAX) return SIZE_MAX;
     snprintf(stat, sizeof stat, "%s/memory.stat", folder);
-    size_t files = field_of(stat, kind->files) / 1024; /* this file counts bytes */
-    used = used > files ? used - files : 0;
+    for (int i = 0; i < 2; i++) {
+        size_t files = field_of(stat, kind->files[i]) / 1024; /* this file counts bytes */
+        used = used > files ? used - files : 0;
+    }
     return limit > used ? limit - used : 0;
 }
 
@@ -247,6 +263,7 @@ static size_t control_group_room(const group_kind *kind) {
 }
 
 size_t mebi__memory_available(void) {
+    if (mebi__memory_pretended()) return mebi__memory_pretended();
     size_t room = field_of("/proc/meminfo", "MemAvailable:");
     if (room == 0) room = SIZE_MAX;
     for (size_t i = 0; i < sizeof group_kinds / sizeof *group_kinds; i++) {

@@ -53,6 +53,12 @@ typedef struct mebi__resident {
 } mebi__resident;
 
 mebi__resident mebi__resident_now(const mebi__map *const *maps, int count);
+/* Bytes of memory that belong to this process alone: what is resident less what mapped files hold, which the
+ * system can drop and read again. One walk over all pages; 0 where the system does not tell. */
+size_t mebi__memory_own(void);
+/* Free blocks of the heap go back to the system. */
+void mebi__memory_trim(void);
+
 /* The most that was ever resident, mapped files included. Lags by hundreds of KiB. */
 size_t mebi__resident_peak(void);
 /* Begins the most anew, from what is resident now. Returns 0 where the system doesn't let it. */

@@ -47,22 +47,6 @@ static void note_unused(mebi_engine *e) {
     }
 }
 
-/* The mapped files of all parts and the cache's, for accounting of resident bytes. */
-static mebi_status list_maps(mebi_engine *e, mebi_error *err) {
-    const mebi__tensors *part[] = {e->files.dit, e->files.encoder, e->files.vae};
-    const mebi__cache_entry *cache[] = {&e->pipeline.dit.params.cache, &e->pipeline.encoder.params.cache};
-    size_t count = 2;
-    for (int i = 0; i < 3; i++) count += (size_t)mebi__tensors_map_count(part[i]);
-    e->maps = mebi__alloc_array(MEBI__TAG_GENERAL, count, sizeof *e->maps);
-    if (!e->maps) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for a model's files.");
-    for (int i = 0; i < 3; i++)
-        for (int m = 0; m < mebi__tensors_map_count(part[i]); m++)
-            e->maps[e->map_count++] = mebi__tensors_map(part[i], m);
-    for (int i = 0; i < 2; i++)
-        if (cache[i]->data) e->maps[e->map_count++] = &cache[i]->map;
-    return MEBI_OK;
-}
-
 enum { PARTS = 5 };
 
 /* How far loading is while a part's weights are packed. */
@@ -123,10 +107,13 @@ static mebi_status load_parts(mebi_engine *e, const mebi_callbacks *c, double si
 }
 
 /* int8 pays where a step's time is its matrices; a small model keeps its last digit instead. */
-static mebi_precision choose_precision(const mebi_engine *e, mebi_precision asked) {
+static mebi_precision choose_precision(const mebi_engine *e, mebi_precision asked,
+                                       mebi_quality quality) {
     const mebi__dit_config *c = &e->files.dit_config;
     double weights = (double)c->layers * c->dim * (4.0 * c->dim + 3.0 * c->ffn_hidden);
     if (asked != MEBI_PRECISION_AUTO) return asked;
+    if (quality == MEBI_QUALITY_EXACT) return MEBI_PRECISION_F32;
+    if (quality == MEBI_QUALITY_ANY) return MEBI_PRECISION_INT8;
     return weights >= 5e8 ? MEBI_PRECISION_INT8 : MEBI_PRECISION_F32;
 }
 
@@ -134,26 +121,35 @@ static mebi_status open_engine(mebi_engine *e, const mebi_engine_params *params,
                                const mebi_callbacks *c, double since, mebi_error *err) {
     if ((unsigned)params->precision >= MEBI_PRECISION_COUNT)
         return mebi__fail(err, MEBI_BAD_ARGUMENT, "Precision %d is not known.", (int)params->precision);
+    if ((unsigned)params->quality >= MEBI_QUALITY_COUNT)
+        return mebi__fail(err, MEBI_BAD_ARGUMENT, "Quality %d is not known.", (int)params->quality);
+    if ((unsigned)params->weights >= MEBI_WEIGHTS_COUNT)
+        return mebi__fail(err, MEBI_BAD_ARGUMENT, "The way of holding weights %d is not known.",
+                          (int)params->weights);
+    if (params->cache && !(e->cache = mebi__copy_string(params->cache, strlen(params->cache))))
+        return mebi__fail(err, MEBI_NO_MEMORY, "No memory for an engine.");
+    e->calibrate = params->calibrate;
+    e->budget_bytes = params->budget_bytes;
+    e->weights = params->weights;
+    e->plan_only = params->plan_only;
     int threads = params->threads ? params->threads : mebi__physical_cores();
-    mebi__cpu_level level;
     mebi__model_paths paths = {.folder = params->model,
                                .diffusion_model = params->diffusion_model,
                                .text_encoder = params->text_encoder,
                                .vae = params->vae,
                                .tokenizer = params->tokenizer};
-    MEBI_TRY(mebi__cpu_choose(&level, err));
+    MEBI_TRY(mebi__cpu_choose(&e->level, err));
     MEBI_TRY(loading(c, 0, PARTS, since, err));
     MEBI_TRY(mebi__pool_create(threads, &e->pool, err));
     MEBI_TRY(mebi__model_files_open(&paths, &e->files, err));
-    e->precision = choose_precision(e, params->precision);
-    mebi__cpu_options cpu = {.level = level, .bf16_products = e->precision != MEBI_PRECISION_F32};
+    e->precision = choose_precision(e, params->precision, params->quality);
+    mebi__cpu_options cpu = {.level = e->level, .bf16_products = e->precision != MEBI_PRECISION_F32};
     MEBI_TRY(mebi__cpu_create_with(&cpu, e->pool, &e->device, err));
-    e->cpu = mebi__cpu_describe(level);
-    e->cache = params->cache;
+    e->cpu = mebi__cpu_describe(e->level);
     MEBI_TRY(load_parts(e, c, since, err));
-    /* Packing read files that are at rest now: they are no part of later peaks. */
-    if (e->precision == MEBI_PRECISION_INT8) (void)mebi__resident_peak_reset();
-    return list_maps(e, err);
+    MEBI_TRY(mebi__engine_load_rates(e, err));
+    mebi__memory_trim(); /* what parsing left on the heap is no part of a job's memory */
+    return MEBI_OK;
 }
 
 mebi_status mebi_engine_open(const mebi_engine_params *params, const mebi_callbacks *callbacks,
@@ -177,7 +173,8 @@ void mebi_engine_close(mebi_engine **engine) {
     mebi__dit_release(&e->pipeline.dit);
     mebi__qwen3_release(&e->pipeline.encoder);
     mebi__tokenizer_close(&e->tokenizer);
-    mebi__free(e->maps);
+    mebi__free(e->rates);
+    mebi__free(e->cache);
     mebi__model_files_close(&e->files);
     mebi__device_destroy(&e->device);
     mebi__pool_destroy(&e->pool);
@@ -206,13 +203,18 @@ mebi_engine_info mebi_engine_describe(const mebi_engine *e) {
                               .native_side = native < largest ? native : largest};
 }
 
-mebi__own_memory mebi__engine_memory(const mebi_engine *e) {
-    mebi__resident r = mebi__resident_now(e->maps, e->map_count);
-    size_t peak = mebi__resident_peak();
-    peak = peak > r.in_maps ? peak - r.in_maps : 0;
-    mebi__own_memory own = {.now = r.bytes - r.in_maps};
-    own.peak = peak > own.now ? peak : own.now;
-    return own;
+size_t mebi__engine_weights(const mebi_engine *e, mebi__tag tag) {
+    (void)e;
+    return mebi__memory_held(tag);
+}
+
+size_t mebi__engine_imagined(const mebi_engine *e) {
+    (void)e;
+    return 0;
+}
+
+mebi__device *mebi__engine_target(const mebi_engine *e) {
+    return e->device;
 }
 
 mebi_status mebi__engine_blame(const mebi_engine *e, mebi_status status, mebi_error *err) {

@@ -9,14 +9,25 @@ static int count_submit(void *context) {
     return 0;
 }
 
-/* Adds what was recorded since the last call to a stage. */
-static void account(mebi__device *dry, int *submits, size_t *scratch, mebi__stage_cost *stage) {
+/* Adds what was recorded since the last call to a stage, as often as it will be done. */
+static void account(mebi__device *dry, int *submits, int times, size_t *scratch,
+                    mebi__stage_cost *stage) {
     const mebi__dry_report *r = mebi__dry_report_of(dry);
-    for (int k = 0; k < MEBI__OP_COUNT; k++) stage->operations += r->operations[k];
+    for (int k = 0; k < MEBI__OP_COUNT; k++) stage->operations += times * r->operations[k];
     if (r->scratch_bytes > *scratch) *scratch = r->scratch_bytes;
-    stage->submits += *submits;
+    stage->seconds += times * r->seconds;
+    stage->submits += times * *submits;
     *submits = 0;
     mebi__dry_reset(dry);
+}
+
+/* Unless guidance ends on the way, one step is like another: then one is run, and counted as often. */
+static mebi__sampling steps_to_run(const mebi__sampling *how, int *times) {
+    mebi__sampling run = *how;
+    int alike = !(how->guidance > 0) || how->truncation >= 1;
+    *times = alike ? how->steps - how->first_step : 1;
+    if (alike) run.first_step = how->steps - 1;
+    return run;
 }
 
 /* The job's stages, with packed matrices or with plain ones. */
@@ -24,21 +35,25 @@ static mebi_status run_stages(const mebi__pipeline *p, mebi__device *dry,
                               const mebi__job_shape *shape, int exact, mebi__job_plan *out,
                               mebi_error *err) {
     mebi__buffer boundless = {.bytes = SIZE_MAX};
-    int submits = 0;
+    const mebi__strategy *way = &shape->way;
+    int submits = 0, times;
+    mebi__sampling how = steps_to_run(&shape->how, &times);
     mebi__stream s = {.device = dry, .memory = &boundless, .err = err, .cancelled = count_submit,
                       .cancel_context = &submits, .exact = exact};
     mebi__arena_init(&s.arena, SIZE_MAX / 2);
     mebi__conditions conditions;
-    if (shape->encode) mebi__pipeline_encode(&s, p, &shape->way, NULL, shape->tokens, NULL);
-    if (shape->encode_negative) mebi__pipeline_encode(&s, p, &shape->way, NULL, shape->negative_tokens, NULL);
-    account(dry, &submits, &out->scratch_bytes, &out->encode);
-    mebi__pipeline_condition(&s, p, &shape->how, NULL, shape->tokens, NULL, shape->negative_tokens,
+    if (shape->encode) mebi__pipeline_encode(&s, p, way, NULL, shape->tokens, NULL);
+    if (shape->encode_negative)
+        mebi__pipeline_encode(&s, p, way, NULL, shape->negative_tokens, NULL);
+    account(dry, &submits, 1, &out->scratch_bytes, &out->encode);
+    mebi__pipeline_condition(&s, p, &how, NULL, shape->tokens, NULL, shape->negative_tokens,
                              &conditions);
-    account(dry, &submits, &out->scratch_bytes, &out->prepare);
-    mebi__pipeline_denoise(&s, p, &shape->way, &shape->how, &conditions, NULL, 1, NULL, NULL);
-    account(dry, &submits, &out->scratch_bytes, &out->denoise);
-    mebi__pipeline_decode(&s, p, &shape->way, NULL, shape->how.latent_height, shape->how.latent_width, NULL);
-    account(dry, &submits, &out->scratch_bytes, &out->decode);
+    account(dry, &submits, 1, &out->scratch_bytes, &out->prepare);
+    mebi__pipeline_denoise(&s, p, way, &how, &conditions, NULL, shape->batch ? shape->batch : 1,
+                           NULL, NULL);
+    account(dry, &submits, times, &out->scratch_bytes, &out->denoise);
+    mebi__pipeline_decode(&s, p, way, NULL, how.latent_height, how.latent_width, NULL);
+    account(dry, &submits, 1, &out->scratch_bytes, &out->decode);
     mebi__pipeline_release(&s, &conditions);
     out->arena_bytes = s.arena.peak;
     if (s.status == MEBI_OK && !mebi__arena_empty(&s.arena))
@@ -46,14 +61,16 @@ static mebi_status run_stages(const mebi__pipeline *p, mebi__device *dry,
     return s.status;
 }
 
-mebi_status mebi__plan_job(const mebi__pipeline *p, mebi__device *target,
+mebi_status mebi__plan_job(const mebi__pipeline *p, mebi__device *target, mebi__rates *rates,
                            const mebi__job_shape *shape, mebi__job_plan *out, mebi_error *err) {
     mebi__device *dry;
     mebi__job_plan exact = {0};
     int packed = p->dit.params.packed_bytes || p->encoder.params.packed_bytes;
     *out = (mebi__job_plan){0};
     MEBI_TRY(mebi__dry_create(target, &dry, err));
+    if (rates) mebi__dry_set_clock(dry, mebi__rates_seconds, rates);
     mebi_status status = run_stages(p, dry, shape, 0, out, err);
+    mebi__dry_set_clock(dry, NULL, NULL);
     /* Any step may have to be done again with plain matrices. */
     if (status == MEBI_OK && packed) status = run_stages(p, dry, shape, 1, &exact, err);
     if (exact.arena_bytes > out->arena_bytes) out->arena_bytes = exact.arena_bytes;

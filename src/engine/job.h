@@ -1,0 +1,78 @@
+/* One job's inside, shared by the files that check, plan and do it. */
+#ifndef MEBI_ENGINE_JOB_H
+#define MEBI_ENGINE_JOB_H
+
+#include "engine/engine.h"
+#include "plan/ladder.h"
+
+enum { MEBI__MOST_PICTURES = 64 };
+
+/* A prompt on its way: ids, then features. */
+typedef struct mebi__prompt {
+    int32_t ids[MEBI__PROMPT_TOKENS];
+    int count;
+    float *fresh; /* host block for features that are not cached; NULL once handed over */
+    const float *features;
+} mebi__prompt;
+
+typedef struct mebi__job {
+    mebi_engine *engine;
+    const mebi_request *request;
+    const mebi_callbacks *callbacks;
+    mebi_error *err;
+    mebi_error trouble; /* the stream's */
+    int64_t seed;
+    int width, height; /* of the pictures handed over, in pixels */
+    mebi__sampling how;
+    mebi__prompt positive, negative;
+    int guided;
+    mebi__rung rung;
+    mebi_plan plan;
+    /* taken */
+    mebi__stream stream;
+    mebi__conditions conditions;
+    float *latents; /* of the batch: rung.batch pictures */
+    float *noise;   /* a draft's large picture's; NULL without */
+    void *reserve;  /* as much as saving a picture takes, held until it is saved */
+    mebi_image image;
+    size_t room_after_taking;
+    int step_down; /* 1: stop at the next submit, and go on in a smaller way */
+    int smallest;  /* 1: there is none */
+    mebi_report report;
+    /* progress */
+    mebi_progress progress;
+    double began, stage_began;
+    double work_done, work_all; /* in seconds planned, or in operations where none are */
+    double step_began, steps_seconds, steps_work; /* of finished steps, the first left out */
+    mebi__stage_cost now;                         /* the stage under way */
+    int submits;                                  /* of it */
+} mebi__job;
+
+/* request.c: the request is possible for this model; nothing is taken. */
+MEBI_MUST_USE mebi_status mebi__job_check(mebi__job *j);
+
+/* plan_job.c: how it will be done, and what that takes. MEBI_OK also if it is too big. */
+MEBI_MUST_USE mebi_status mebi__job_plan_it(mebi__job *j);
+/* The next smaller way, after memory was denied or taken away: j->rung and the plan's strategy change.
+ * MEBI_NO_MEMORY if there is none. */
+MEBI_MUST_USE mebi_status mebi__job_step_down(mebi__job *j);
+/* What is too big, and what would fit: *err filled, MEBI_NO_MEMORY. */
+mebi_status mebi__job_refuse(mebi__job *j);
+
+size_t mebi__job_latent_elements(const mebi__job *j); /* of one picture */
+size_t mebi__job_noise_elements(const mebi__job *j);  /* of a draft's large picture; 0 without */
+size_t mebi__job_features_bytes(const mebi__job *j, const mebi__prompt *p);
+
+/* pace.c: what a stage takes: all prompts, one step of a batch, one picture decoded, one saved. */
+double mebi__job_seconds(const mebi__job *j, mebi_stage stage);
+/* What the job's own seconds say is kept for the next plan. */
+void mebi__job_learn(mebi__job *j);
+
+/* progress.c */
+void mebi__job_tell(mebi__job *j);
+void mebi__job_begin_stage(mebi__job *j, mebi_stage stage, mebi__stage_cost cost);
+void mebi__job_end_stage(mebi__job *j);
+/* A step of the batch is finished. */
+void mebi__job_step_done(mebi__job *j, int step);
+
+#endif

@@ -1,0 +1,97 @@
+/* How fast this machine is: what was measured, what jobs taught. Must never make a job fail. */
+#include "base/os.h"
+#include "cpu/cpu.h"
+#include "engine/job.h"
+#include "mebi/mebi.h"
+#include "plan/calibrate.h"
+#include "plan/time.h"
+
+#include <stdio.h>
+
+/* Bytes of pixels that become a PNG in a second, until a job says better. */
+static const double png_rate = 25e6;
+
+static mebi__rates_how where(const mebi_engine *e) {
+    return (mebi__rates_how){.folder = e->cache,
+                             .version = mebi_version(),
+                             .device = e->cpu,
+                             .threads = mebi__pool_threads(e->pool)};
+}
+
+mebi_status mebi__engine_load_rates(mebi_engine *e, mebi_error *err) {
+    e->rates = mebi__alloc(MEBI__TAG_GENERAL, sizeof *e->rates);
+    if (!e->rates) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the machine's rates.");
+    mebi__rates_how how = where(e);
+    if (!e->budget_of_device) (void)mebi__rates_load(&how, e->rates);
+    return MEBI_OK;
+}
+
+/* Where nothing can be kept the next process measures and learns again. */
+static void keep(const mebi_engine *e) {
+    mebi_error unused = {0};
+    mebi__rates_how how = where(e);
+    if (mebi__rates_save(&how, e->rates, &unused) != MEBI_OK) return;
+}
+
+/* A device of its own: what calibration reserves on it goes with it. */
+int mebi__engine_calibrate(mebi_engine *e) {
+    mebi__device *device;
+    if (!e->calibrate || e->budget_of_device || !mebi__rates_missing(e->rates)) return 0;
+    e->calibrate = 0;
+    mebi__cpu_options cpu = {.level = e->level, .bf16_products = e->precision != MEBI_PRECISION_F32};
+    if (mebi__cpu_create_with(&cpu, e->pool, &device, NULL) != MEBI_OK) return 0;
+    mebi__calibration how = {.device = device};
+    mebi_status status = mebi__calibrate(&how, e->rates, NULL);
+    mebi__device_destroy(&device);
+    if (status == MEBI_OK) keep(e);
+    return status == MEBI_OK;
+}
+
+/* A stage as the rates know it; *predicted: what they alone say. */
+static mebi__time_of time_of(const mebi__job *j, mebi_stage stage, char name[40], double *predicted) {
+    const mebi__rung *r = &j->rung;
+    const mebi__job_plan *c = &r->cost;
+    const mebi__strategy *way = &r->shape.way;
+    double pixels = (double)j->width * j->height * 3;
+    snprintf(name, 40, "%s-%s", j->engine->files.hash, mebi_precision_name(j->engine->precision));
+    if (stage == MEBI_STAGE_ENCODE) {
+        *predicted = r->encode_seconds;
+        return (mebi__time_of){name, MEBI__TIME_ENCODE, way->stream,
+                               c->encode.operations + c->prepare.operations};
+    }
+    if (stage == MEBI_STAGE_STEP) {
+        *predicted = r->step_seconds;
+        return (mebi__time_of){name, MEBI__TIME_STEP,
+                               way->stream + 2 * way->small_chunks + 4 * way->together,
+                               c->denoise.operations / (j->how.steps - r->shape.how.first_step)};
+    }
+    *predicted = stage == MEBI_STAGE_DECODE ? r->decode_seconds : pixels / png_rate;
+    return stage == MEBI_STAGE_DECODE
+               ? (mebi__time_of){name, MEBI__TIME_DECODE, (int)way->vae, c->decode.operations}
+               : (mebi__time_of){name, MEBI__TIME_SAVE, 0, pixels};
+}
+
+double mebi__job_seconds(const mebi__job *j, mebi_stage stage) {
+    char name[40];
+    double predicted;
+    mebi__time_of what = time_of(j, stage, name, &predicted);
+    return predicted * mebi__time_factor(j->engine->rates, &what);
+}
+
+void mebi__job_learn(mebi__job *j) {
+    mebi_engine *e = j->engine;
+    int batch = j->rung.shape.batch, count = j->request->count;
+    double times[MEBI_STAGE_COUNT] = {
+        [MEBI_STAGE_ENCODE] = j->rung.shape.encode ? 1 : 0,
+        [MEBI_STAGE_STEP] = (double)((count + batch - 1) / batch) * j->how.steps,
+        [MEBI_STAGE_DECODE] = count,
+        [MEBI_STAGE_SAVE] = count,
+    };
+    for (int i = MEBI_STAGE_ENCODE; i <= MEBI_STAGE_SAVE; i++) {
+        char name[40];
+        double predicted;
+        mebi__time_of what = time_of(j, (mebi_stage)i, name, &predicted);
+        if (times[i] > 0) mebi__time_learn(e->rates, &what, predicted, j->report.seconds[i] / times[i]);
+    }
+    keep(e);
+}
