@@ -58,6 +58,16 @@ static void put_head(FILE *to, const mebi__sweep *s) {
     fputs("</h1>\n<p class=\"lead\">", to);
     mebi__html_text(to, s->why);
     fputs("</p>\n", to);
+    int listed = 0;
+    for (int i = 0; i < s->params.sizes; i++) {
+        if (!*s->row[i].note) continue;
+        fputs(listed++ ? "<li><strong>" : "<ul class=\"notes\">\n<li><strong>", to);
+        put_size(to, &s->row[i]);
+        fputs("</strong> ", to);
+        mebi__html_text(to, s->row[i].note);
+        fputs("</li>\n", to);
+    }
+    if (listed) fputs("</ul>\n", to);
 }
 
 static void put_fact(FILE *to, const char *name, const char *value, const char *more) {
@@ -70,18 +80,25 @@ static void put_fact(FILE *to, const char *name, const char *value, const char *
     fputs("</small></dd></div>\n", to);
 }
 
+static void put_planned(char more[80], double seconds) {
+    char t[32];
+    if (seconds > 0) snprintf(more, 80, "%s planned", time_text(seconds, t));
+    else snprintf(more, 80, "not planned");
+}
+
 static void put_facts(FILE *to, const mebi__sweep *s) {
-    char a[32], b[32], c[32], more[80], sharp[32];
+    char a[32], b[32], more[80], sharp[32];
     if (s->sweet < 0) return;
     const mebi__row *r = &s->row[s->sweet];
     fputs("<dl class=\"facts\">\n", to);
-    snprintf(more, sizeof more, r->plan.total_seconds > 0 ? "%s planned" : "no plan for the time",
-             time_text(r->plan.total_seconds, b));
+    put_planned(more, r->plan.total_seconds);
     put_fact(to, "A picture takes", time_text(r->seconds, a), more);
     snprintf(more, sizeof more, "%s planned", memory_text(r->planned_bytes, b));
     put_fact(to, "Memory at most", memory_text(r->peak_bytes, a), more);
-    snprintf(more, sizeof more, "decoding %s", time_text(r->decode_seconds, c));
-    put_fact(to, "Of which a step", time_text(r->step_seconds, a), more);
+    put_planned(more, r->plan.step_seconds);
+    put_fact(to, "A step", time_text(r->step_seconds, a), more);
+    put_planned(more, r->plan.seconds[MEBI_STAGE_DECODE]);
+    put_fact(to, "Decoding", time_text(r->decode_seconds, a), more);
     snprintf(sharp, sizeof sharp, "%.0f %%", 100 * r->sharpness);
     put_fact(to, "Sharpness", sharp, "of what its pixels could show");
     snprintf(sharp, sizeof sharp, "%d of %d", r->repeated + r->cut + r->blotched, 3 * r->made);
@@ -116,8 +133,8 @@ static void put_size_row(FILE *to, const mebi__sweep *s, int i) {
     char t[32], text[48];
     fprintf(to, "<tr%s><th scope=\"row\">", i == s->sweet ? " class=\"best\"" : "");
     put_size(to, r);
-    fprintf(to, "%s%s</th>", r->native ? " <span class=\"note\">native</span>" : "",
-            i == s->sweet ? " <span class=\"tag good\">sweet spot</span>" : "");
+    fprintf(to, "%s%s</th>", r->native ? "<br/><span class=\"note\">native</span>" : "",
+            i == s->sweet ? "<br/><span class=\"tag good\">sweet spot</span>" : "");
     if (!r->made) {
         fprintf(to, "<td colspan=\"12\">does not fit: %s planned</td></tr>\n", memory_text(r->plan.peak_bytes, t));
         return;
@@ -194,31 +211,45 @@ static void set(mebi__series *series, int i, double value, int known) {
     series->known[i] = known;
 }
 
-static void put_plots(FILE *to, const mebi__sweep *s) {
-    mebi__plot time = {"p1", "Time for a picture", "seconds", NULL, 2, {{.name = "measured", .style = "a"}, {.name = "planned", .style = "b"}}, 0};
-    mebi__plot memory = {"p2", "Memory at most", "MB", NULL, 2, {{.name = "measured", .style = "a"}, {.name = "planned", .style = "b"}}, 0};
-    mebi__plot detail = {"p3", "Detail and sharpness", "", "Detail of the whole picture: 100 is the native size's. Sharpness: per cent of what the pixels could show.", 2,
-                         {{.name = "detail", .style = "a"}, {.name = "sharpness", .style = "b"}}, 100};
-    mebi__plot faults = {"p4", "Faults", "% of pictures", "A size is sound while none is in more than a quarter of its pictures.", 3,
-                         {{.name = "subject repeated", .style = "a"}, {.name = "cut off by the border", .style = "b"}, {.name = "background blotched", .style = "c"}}, 100};
+/* Three of what a size takes, three of what it gives. */
+static void fill_plots(const mebi__sweep *s, mebi__plot *p) {
     for (int i = 0; i < s->params.sizes; i++) {
         const mebi__row *r = &s->row[i];
         int made = r->made > 0;
-        set(&time.series[0], i, r->seconds, made);
-        set(&time.series[1], i, r->plan.total_seconds, r->plan.total_seconds > 0);
-        set(&memory.series[0], i, (double)r->peak_bytes / 1e6, made);
-        set(&memory.series[1], i, (double)(made ? r->planned_bytes : r->plan.peak_bytes) / 1e6, 1);
-        set(&detail.series[0], i, r->detail, made);
-        set(&detail.series[1], i, 100 * r->sharpness, made);
-        set(&faults.series[0], i, made ? 100.0 * r->repeated / r->made : 0, made);
-        set(&faults.series[1], i, made ? 100.0 * r->cut / r->made : 0, made);
-        set(&faults.series[2], i, made ? 100.0 * r->blotched / r->made : 0, made);
+        set(&p[0].series[0], i, r->seconds, made);
+        set(&p[0].series[1], i, r->plan.total_seconds, r->plan.total_seconds > 0);
+        set(&p[1].series[0], i, (double)r->peak_bytes / 1e6, made);
+        set(&p[1].series[1], i, (double)(made ? r->planned_bytes : r->plan.peak_bytes) / 1e6, 1);
+        set(&p[2].series[0], i, r->seconds > 0 ? r->detail / r->seconds : 0, made && r->seconds > 0);
+        set(&p[3].series[0], i, r->detail, made);
+        set(&p[4].series[0], i, 100 * r->sharpness, made);
+        set(&p[4].series[1], i, 100 * r->structure, made && r->structure > -1);
+        set(&p[5].series[0], i, made ? 100.0 * r->repeated / r->made : 0, made);
+        set(&p[5].series[1], i, made ? 100.0 * r->cut / r->made : 0, made);
+        set(&p[5].series[2], i, made ? 100.0 * r->blotched / r->made : 0, made);
     }
+}
+
+static void put_plots(FILE *to, const mebi__sweep *s) {
+    mebi__plot plots[] = {
+        {.id = "p1", .title = "Time", .unit = "seconds", .note = "For one picture: the median.", .count = 2,
+         .series = {{"measured", "a", {0}, {0}}, {"planned", "b", {0}, {0}}}},
+        {.id = "p2", .title = "Memory", .unit = "MB", .note = "The most that the process held.", .count = 2,
+         .series = {{"measured", "a", {0}, {0}}, {"planned", "b", {0}, {0}}}},
+        {.id = "p3", .title = "Detail for a second", .unit = "detail a second", .count = 1,
+         .note = "What a second of work brings.", .series = {{"detail over time", "a", {0}, {0}}}},
+        {.id = "p4", .title = "Detail", .unit = "native = 100", .count = 1,
+         .note = "In the whole picture. Debris and repeats count too.", .series = {{"detail", "a", {0}, {0}}}, .least_top = 100},
+        {.id = "p5", .title = "Sharpness and likeness", .unit = "%", .count = 2,
+         .note = "Of what the pixels could show; to the native size's picture.", .least_top = 100,
+         .series = {{"sharpness", "a", {0}, {0}}, {"likeness", "b", {0}, {0}}}},
+        {.id = "p6", .title = "Faults", .unit = "% of pictures", .count = 3, .least_top = 100, .bars = 1,
+         .note = "Sound: none is in more than a quarter of the pictures.",
+         .series = {{"repeated", "a", {0}, {0}}, {"cut off", "b", {0}, {0}}, {"blotched", "c", {0}, {0}}}},
+    };
+    fill_plots(s, plots);
     fputs("<section>\n<h2>Over sizes</h2>\n<div class=\"plots\">\n", to);
-    mebi__html_plot(to, s, &time);
-    mebi__html_plot(to, s, &memory);
-    mebi__html_plot(to, s, &detail);
-    mebi__html_plot(to, s, &faults);
+    for (size_t i = 0; i < sizeof plots / sizeof *plots; i++) mebi__html_plot(to, s, &plots[i]);
     fputs("</div>\n</section>\n", to);
 }
 
@@ -246,7 +277,7 @@ static void put_caption(FILE *to, const mebi__sweep *s, const mebi__shot *shot) 
 
 static mebi_status put_shot(FILE *to, const mebi__sweep *s, const mebi__shot *shot, size_t *room, mebi_error *err) {
     const mebi__row *r = &s->row[shot->size];
-    fputs("<figure class=\"shot\">", to);
+    fputs("<figure class=\"shot\">\n<div class=\"pan\">", to);
     if (shot->png_bytes > 0 && shot->png_bytes <= *room) {
         *room -= shot->png_bytes;
         fprintf(to, "<img width=\"%d\" height=\"%d\" alt=\"", r->width, r->height);
@@ -255,6 +286,7 @@ static mebi_status put_shot(FILE *to, const mebi__sweep *s, const mebi__shot *sh
         MEBI_TRY(mebi__html_png(to, s, shot, err));
         fputs("\"/>", to);
     } else fputs("<p class=\"note\">Left out: the page would be too large.</p>", to);
+    fputs("</div>\n", to);
     put_caption(to, s, shot);
     fputs("</figure>\n", to);
     return MEBI_OK;
@@ -262,22 +294,19 @@ static mebi_status put_shot(FILE *to, const mebi__sweep *s, const mebi__shot *sh
 
 /* One prompt and seed at all sizes. */
 static mebi_status put_line(FILE *to, const mebi__sweep *s, int prompt, int seed, size_t *room, mebi_error *err) {
-    fprintf(to,
-            "<div class=\"card scroll\" tabindex=\"0\" role=\"region\" aria-label=\"prompt %d, seed %d, all sizes\">"
-            "<div class=\"shots\">\n",
-            prompt + 1, seed + 1);
+    fputs("<div class=\"card shots\">\n", to);
     for (int i = 0; i < s->shots; i++) {
         const mebi__shot *shot = &s->shot[i];
         if (shot->made && shot->prompt == prompt && shot->seed == seed) MEBI_TRY(put_shot(to, s, shot, room, err));
     }
-    fputs("</div></div>\n", to);
+    fputs("</div>\n", to);
     return MEBI_OK;
 }
 
 static mebi_status put_pictures(FILE *to, const mebi__sweep *s, mebi_error *err) {
     size_t room = PICTURE_BYTES;
     fputs("<section>\n<h2>The pictures, at 100&#160;%</h2>\n"
-          "<p class=\"small\">One pixel of a picture is one CSS pixel. Rows scroll sideways.</p>\n",
+          "<p class=\"small\">One pixel of a picture is one CSS pixel; one wider than the screen scrolls by itself.</p>\n",
           to);
     for (int p = 0; p < s->params.prompts; p++) {
         fprintf(to, "<h3 lang=\"%s\">", mebi__sweep_prompts[p].language);

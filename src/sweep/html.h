@@ -23,6 +23,7 @@ typedef struct mebi__plot {
     int count;
     mebi__series series[3];
     double least_top; /* the axis goes up to this at least */
+    int bars;         /* 1: beside each other, not lines */
 } mebi__plot;
 
 /* One <figure> with an <svg> over sizes, the sweet spot marked, and all values in its description. */

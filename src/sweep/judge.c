@@ -128,28 +128,30 @@ static void fill_gains(mebi__sweep *s) {
 
 /* ---- the sweet spot ---- */
 
-__attribute__((format(printf, 2, 3))) static void say(mebi__sweep *s, const char *format, ...) {
-    size_t used = strlen(s->why);
+/* Appends. */
+__attribute__((format(printf, 3, 4))) static void say(char *text, size_t bytes, const char *format, ...) {
+    size_t used = strlen(text);
     va_list args;
     va_start(args, format);
-    vsnprintf(s->why + used, sizeof s->why - used, format, args);
+    vsnprintf(text + used, bytes - used, format, args);
     va_end(args);
 }
 
-static void say_fault(mebi__sweep *s, int count, int of, const char *one, const char *several, int *said) {
-    if (count <= of / 4) return;
-    say(s, "%s%s in %d of %d pictures", *said ? ", " : " ", count == 1 ? one : several, count, of);
-    *said = 1;
+static void say_fault(mebi__row *row, int count, const char *what) {
+    if (count <= row->made / 4) return;
+    say(row->note, sizeof row->note, "%s %s in %d of %d pictures", *row->note ? "," : "", what, count, row->made);
 }
 
-/* "384x384: the subject is repeated in 5 of 6 pictures." */
-static void say_faults(mebi__sweep *s, const mebi__row *row) {
-    int said = 0;
-    say(s, " %dx%d:", row->width, row->height);
-    say_fault(s, row->repeated, row->made, "the subject is repeated", "the subject is repeated", &said);
-    say_fault(s, row->cut, row->made, "it is cut off by the border", "it is cut off by the border", &said);
-    say_fault(s, row->blotched, row->made, "the background is blotched", "the background is blotched", &said);
-    say(s, ".");
+/* "the subject is repeated in 5 of 6 pictures." */
+static void say_faults(mebi__row *row) {
+    row->note[0] = 0;
+    if (!row->made) say(row->note, sizeof row->note, " it does not fit into the memory there is");
+    say_fault(row, row->repeated, "the subject is repeated");
+    say_fault(row, row->cut, "it is cut off by the border");
+    say_fault(row, row->blotched, "the background is blotched");
+    if (!*row->note) return;
+    memmove(row->note, row->note + 1, strlen(row->note)); /* the first space */
+    say(row->note, sizeof row->note, ".");
 }
 
 static int faults_of(const mebi__row *row) {
@@ -166,10 +168,11 @@ static void settle_without_sound(mebi__sweep *s) {
         if (better || (equal && row->native)) s->sweet = i;
     }
     if (s->sweet < 0) {
-        say(s, "No size fits into the memory there is.");
+        say(s->why, sizeof s->why, "No size fits into the memory there is.");
         return;
     }
-    say(s, "No size is sound; %dx%d has the fewest faults.", s->row[s->sweet].width, s->row[s->sweet].height);
+    say(s->why, sizeof s->why, "No size is sound; %dx%d has the fewest faults.", s->row[s->sweet].width,
+        s->row[s->sweet].height);
 }
 
 /* Upwards from the smallest sound size while it is worth it. *stop: the first sound size that isn't, or -1. */
@@ -190,15 +193,16 @@ static int climb(const mebi__sweep *s, int *stop, int *sound) {
 static void say_why(mebi__sweep *s, int stop, int sound) {
     const mebi__row *best = &s->row[s->sweet];
     if (sound == 1)
-        say(s, "%dx%d is the only sound size: its pictures show their subject once and whole, on a clean background.",
+        say(s->why, sizeof s->why,
+            "%dx%d is the only sound size: its pictures show their subject once and whole, on a clean background.",
             best->width, best->height);
     else if (stop < 0)
-        say(s, "%dx%d is the largest sound size, and every step up to it was worth its time.", best->width,
-            best->height);
+        say(s->why, sizeof s->why, "%dx%d is the largest sound size, and every step up to it was worth its time.",
+            best->width, best->height);
     else {
         const mebi__row *next = &s->row[stop];
-        say(s,
-            "%dx%d is where more stops paying: %dx%d takes %.2g times as long for %.2g times the detail, %.2f per "
+        say(s->why, sizeof s->why,
+            "%dx%d is where more stops paying: %dx%d takes %.2f times as long for %.2f times the detail, %.2f per "
             "cent of detail for one of time.",
             best->width, best->height, next->width, next->height, next->seconds / best->seconds,
             next->detail_energy / best->detail_energy, worth_of(best, next));
@@ -213,9 +217,5 @@ void mebi__sweep_judge(mebi__sweep *s) {
     s->sweet = climb(s, &stop, &sound);
     if (s->sweet < 0) settle_without_sound(s);
     else say_why(s, stop, sound);
-    for (int i = 0; i < s->params.sizes; i++) {
-        if (s->row[i].made && !s->row[i].sound) say_faults(s, &s->row[i]);
-        if (!s->row[i].made)
-            say(s, " %dx%d does not fit into the memory there is.", s->row[i].width, s->row[i].height);
-    }
+    for (int i = 0; i < s->params.sizes; i++) say_faults(&s->row[i]);
 }

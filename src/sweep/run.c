@@ -12,10 +12,10 @@
 const mebi__sweep_prompt mebi__sweep_prompts[MEBI__SWEEP_PROMPTS] = {
     {"纯白背景,一个红色苹果", "zh"},
     {"a blue cube on a yellow background", "en"},
-    {"a purple mushroom on a white background", "en"},
     {"一个绿色的球,白色背景", "zh"},
     {"a red heart on a blue background", "en"},
     {"一条橙色的鱼,白色背景", "zh"},
+    {"a purple cube on a white background", "en"},
 };
 
 mebi__sweep_params mebi__sweep_params_default(void) {

@@ -45,7 +45,7 @@ static scale scale_of(const mebi__sweep *s, const mebi__plot *p) {
     }
     if (!(c.top > 0)) c.top = 1;
     c.step = round_step(c.top);
-    c.top = c.step * ceil(c.top / c.step * 1.0001);
+    c.top = c.step * ceil(c.top / c.step - 1e-9);
     return c;
 }
 
@@ -104,6 +104,19 @@ static void draw_series(FILE *to, const mebi__sweep *s, const mebi__series *v, c
     fputc('\n', to);
 }
 
+/* The k-th series, beside the others; nothing is a line's height. */
+static void draw_bars(FILE *to, const mebi__sweep *s, const mebi__plot *p, int k, const scale *c) {
+    const mebi__series *v = &p->series[k];
+    for (int i = 0; i < s->params.sizes; i++) {
+        if (!v->known[i]) continue;
+        double height = fmax(plot_height * v->value[i] / c->top, 2);
+        double x = x_of(c, side_of(&s->row[i])) + 9 * (k - (p->count - 1) / 2.0) - 4;
+        fprintf(to, "<rect class=\"bar %s\" x=\"%.1f\" y=\"%.1f\" width=\"8\" height=\"%.1f\"/>", v->style, x,
+                HEIGHT - BOTTOM - height, height);
+    }
+    fputc('\n', to);
+}
+
 static void describe(FILE *to, const mebi__sweep *s, const mebi__plot *p) {
     fprintf(to, "<title id=\"%s-t\">", p->id);
     mebi__html_text(to, p->title);
@@ -147,11 +160,12 @@ void mebi__html_plot(FILE *to, const mebi__sweep *s, const mebi__plot *p) {
     draw_axes(to, s, p, &c);
     /* The first is drawn last: what was measured lies over what was planned. */
     for (int k = p->count; k-- > 0;)
-        if (has_values(s, &p->series[k])) draw_series(to, s, &p->series[k], &c);
+        if (p->bars) draw_bars(to, s, p, k, &c);
+        else if (has_values(s, &p->series[k])) draw_series(to, s, &p->series[k], &c);
     fputs("</svg>\n<ul class=\"key\">", to);
     for (int k = 0; k < p->count; k++) {
         if (!has_values(s, &p->series[k])) continue;
-        fprintf(to, "<li><span class=\"mark %s\"></span>", p->series[k].style);
+        fprintf(to, "<li><span class=\"mark %s%s\"></span>", p->bars ? "block " : "", p->series[k].style);
         mebi__html_text(to, p->series[k].name);
         fputs("</li>", to);
     }

@@ -24,7 +24,7 @@ enum {
     MEBI__SWEEP_RUNS = 99,
 };
 
-/* One prompt's subject on a plain background: what the measures of backgrounds and objects are made for. */
+/* One subject on a plain background, without parts of the background's colour: what the measures are made for. */
 typedef struct mebi__sweep_prompt {
     const char *text, *language; /* "zh", "en" */
 } mebi__sweep_prompt;
@@ -73,6 +73,7 @@ typedef struct mebi__row {
     double more_detail, more_seconds, more_bytes;
     double worth;           /* per cent more of detail for one per cent more of time: ratio of logarithms */
     int worthwhile;
+    char note[200]; /* a sentence on its faults, or that it doesn't fit; else "" */
 } mebi__row;
 
 typedef struct mebi__sweep {
@@ -90,7 +91,7 @@ typedef struct mebi__sweep {
     uint64_t run_hash[MEBI__SWEEP_RUNS]; /* of the pixels */
     int steady, same;                    /* the last run's peak is the first's; all pictures are equal */
     int sweet;       /* index, or -1: no size was made */
-    char why[1600];  /* sentences */
+    char why[400];   /* a sentence */
     double seconds;  /* of everything */
     FILE *store;     /* pixels and PNGs */
     int64_t stored;
@@ -108,7 +109,7 @@ MEBI_MUST_USE mebi_status mebi__sweep_run(mebi__sweep *sweep, const mebi_callbac
 /* The planned seconds of all pictures; negative: not known. */
 double mebi__sweep_planned_seconds(const mebi__sweep *sweep);
 
-/* Fills rows, sweet and why from the shots. Part of running; by itself for those who have the figures. */
+/* Fills rows, their notes, sweet and why from the shots. Part of running; by itself for those who have the figures. */
 void mebi__sweep_judge(mebi__sweep *sweep);
 
 /* What the measures can't see, as sentences. */

@@ -95,6 +95,11 @@ void mebi__sweep_print(const mebi__sweep *s, FILE *to) {
         if (s->row[i].made && s->row[i].from >= 0) print_gain(s, &s->row[i], to);
     fputc('\n', to);
     print_wrapped(s->why, 100, s->sweet >= 0 ? "Sweet spot (*): " : "", "  ", to);
+    for (int i = 0; i < s->params.sizes; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "  %dx%d: ", s->row[i].width, s->row[i].height);
+        if (*s->row[i].note) print_wrapped(s->row[i].note, 100, name, "    ", to);
+    }
     print_runs(s, to);
     fputs("\ntime, a step, decode, sharp, like: medians over a size's pictures; memory: the most, mapped model\n"
           "files not counted. detail: energy of the finest octave over the whole picture, 100 at the native\n"
@@ -117,9 +122,9 @@ static json_t *known(double value, int is_known) {
 static json_t *row_json(const mebi__sweep *s, int i) {
     const mebi__row *r = &s->row[i];
     int made = r->made > 0, follows = made && r->from >= 0;
-    json_t *o = json_pack("{s:i, s:i, s:b, s:b, s:i, s:b, s:s}", "width", r->width, "height", r->height, "native",
+    json_t *o = json_pack("{s:i, s:i, s:b, s:b, s:i, s:b, s:s, s:s}", "width", r->width, "height", r->height, "native",
                           r->native, "sweet_spot", i == s->sweet, "pictures", r->made, "sound", r->sound, "verdict",
-                          mebi_verdict_name(r->plan.verdict));
+                          mebi_verdict_name(r->plan.verdict), "note", r->note);
     const struct {
         const char *name;
         json_t *value;
