@@ -203,7 +203,9 @@ static mebi_status do_runs(command *c, mebi_error *err) {
                                 .pictures = c->wanted[MEBI__SECTION_PICTURE],
                                 .most_seconds = most_seconds};
     MEBI_TRY(mebi__doctor_plan(d, err));
-    mebi__facts_rates(&d->run[d->how.speed ? MEBI__RUN_FIRST : MEBI__RUN_AUTHORS].plan, &c->found);
+    int first = 0;
+    while (d->run[first].state == MEBI__RUN_NOT_WANTED) first++; /* one is wanted at least */
+    mebi__facts_rates(&d->run[first].plan, &c->found);
     tell_extent(c);
     MEBI_TRY(mebi__doctor_run(d, err));
     terminal_clear(&c->terminal);

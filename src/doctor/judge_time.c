@@ -69,20 +69,20 @@ static void judge_run(const mebi__doctor *d, const mebi__machine *m, const mebi_
                       1e3 * took[MEBI_STAGE_STEP] / r->request.steps);
     if (!(planned[MEBI_STAGE_STEP] > 0)) {
         f->verdict = MEBI__WARN;
-        mebi__finding_say(f->expected, "no prediction");
-        mebi__finding_say(f->advice, "This machine's speed is not known yet: what is measured now can't be "
-                                     "compared with a plan. A later check can.");
+        mebi__finding_say(f->expected, "no prediction: this machine's speed is not known yet");
         return;
     }
     double ratio = real / wanted;
     mebi__finding_say(f->expected, "%.2f s planned, within %.0f %%; it is %+.0f %%", wanted,
                       100 * near_plan, 100 * (ratio - 1));
     if (fabs(ratio - 1) <= near_plan || fabs(real - wanted) < small_seconds) return;
-    f->verdict = ratio > alarm ? MEBI__FAIL : MEBI__WARN;
-    if (ratio > 1) advise(d, m, r, f);
-    else
+    if (ratio < 1) { /* nothing is wrong with the machine */
         mebi__finding_say(f->advice, "Faster than planned: the plan learns from each run, and will be nearer "
                                      "next time.");
+        return;
+    }
+    f->verdict = ratio > alarm ? MEBI__FAIL : MEBI__WARN;
+    advise(d, m, r, f);
 }
 
 /* ---- runs against each other ---- */
