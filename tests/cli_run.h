@@ -138,7 +138,7 @@ static void child_give_up(const char *why) {
 }
 
 /* Until stderr has said some words. */
-static void child_await_words(const char *words) {
+__attribute__((unused)) static void child_await_words(const char *words) {
     int64_t until = now_ms() + PATIENCE_MS;
     while (!strstr(ran.err.text, words))
         if (!child_listen() || now_ms() > until) child_give_up("the words were not said");
