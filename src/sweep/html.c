@@ -3,28 +3,13 @@
 
 #include "base/error.h"
 #include "mebi/mebi.h"
+#include "sweep/words.h"
 
 #include <string.h>
 
 enum { PICTURE_BYTES = 64 << 20 }; /* of PNG in a page, most */
 
 /* ---- words ---- */
-
-static const char *time_text(double s, char text[32]) {
-    if (!(s > 0)) return "\xe2\x80\x93";
-    if (s < 10) snprintf(text, 32, "%.2f s", s);
-    else if (s < 100) snprintf(text, 32, "%.1f s", s);
-    else if (s < 6000) snprintf(text, 32, "%.0f s", s);
-    else snprintf(text, 32, "%.1f h", s / 3600);
-    return text;
-}
-
-static const char *memory_text(size_t bytes, char text[32]) {
-    if (bytes == 0) return "\xe2\x80\x93";
-    if (bytes < 9995u << 20) snprintf(text, 32, "%.0f MB", (double)bytes / 1e6);
-    else snprintf(text, 32, "%.1f GB", (double)bytes / 1e9);
-    return text;
-}
 
 static void put_size(FILE *to, const mebi__row *r) {
     fprintf(to, "%d&#215;%d", r->width, r->height);
@@ -81,24 +66,24 @@ static void put_fact(FILE *to, const char *name, const char *value, const char *
 }
 
 static void put_planned(char more[80], double seconds) {
-    char t[32];
-    if (seconds > 0) snprintf(more, 80, "%s planned", time_text(seconds, t));
+    char t[WORD];
+    if (seconds > 0) snprintf(more, 80, "%s planned", mebi__sweep_time(seconds, t));
     else snprintf(more, 80, "not planned");
 }
 
 static void put_facts(FILE *to, const mebi__sweep *s) {
-    char a[32], b[32], more[80], sharp[32];
+    char a[WORD], b[WORD], more[80], sharp[WORD];
     if (s->sweet < 0) return;
     const mebi__row *r = &s->row[s->sweet];
     fputs("<dl class=\"facts\">\n", to);
     put_planned(more, r->plan.total_seconds);
-    put_fact(to, "A picture takes", time_text(r->seconds, a), more);
-    snprintf(more, sizeof more, "%s planned", memory_text(r->planned_bytes, b));
-    put_fact(to, "Memory at most", memory_text(r->peak_bytes, a), more);
+    put_fact(to, "A picture takes", mebi__sweep_time(r->seconds, a), more);
+    snprintf(more, sizeof more, "%s planned", mebi__sweep_bytes(r->planned_bytes, b));
+    put_fact(to, "Memory at most", mebi__sweep_bytes(r->peak_bytes, a), more);
     put_planned(more, r->plan.step_seconds);
-    put_fact(to, "A step", time_text(r->step_seconds, a), more);
+    put_fact(to, "A step", mebi__sweep_time(r->step_seconds, a), more);
     put_planned(more, r->plan.seconds[MEBI_STAGE_DECODE]);
-    put_fact(to, "Decoding", time_text(r->decode_seconds, a), more);
+    put_fact(to, "Decoding", mebi__sweep_time(r->decode_seconds, a), more);
     snprintf(sharp, sizeof sharp, "%.0f %%", 100 * r->sharpness);
     put_fact(to, "Sharpness", sharp, "of what its pixels could show");
     snprintf(sharp, sizeof sharp, "%d of %d", r->repeated + r->cut + r->blotched, 3 * r->made);
@@ -112,10 +97,10 @@ static void put_facts(FILE *to, const mebi__sweep *s) {
 static void begin_table(FILE *to, const char *id, const char *caption, const char *const *columns) {
     fprintf(to,
             "<div class=\"card scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"%s\">\n<table>\n"
-            "<caption id=\"%s\">",
+            "<caption><span id=\"%s\">",
             id, id);
     mebi__html_text(to, caption);
-    fputs("</caption>\n<thead><tr>", to);
+    fputs("</span></caption>\n<thead><tr>", to);
     for (; *columns; columns++) {
         fputs("<th scope=\"col\">", to);
         mebi__html_text(to, *columns);
@@ -130,21 +115,21 @@ static void end_table(FILE *to) {
 
 static void put_size_row(FILE *to, const mebi__sweep *s, int i) {
     const mebi__row *r = &s->row[i];
-    char t[32], text[48];
+    char t[WORD], text[48];
     fprintf(to, "<tr%s><th scope=\"row\">", i == s->sweet ? " class=\"best\"" : "");
     put_size(to, r);
     fprintf(to, "%s%s</th>", r->native ? "<br/><span class=\"note\">native</span>" : "",
             i == s->sweet ? "<br/><span class=\"tag good\">sweet spot</span>" : "");
     if (!r->made) {
-        fprintf(to, "<td colspan=\"12\">does not fit: %s planned</td></tr>\n", memory_text(r->plan.peak_bytes, t));
+        fprintf(to, "<td colspan=\"12\">does not fit: %s planned</td></tr>\n", mebi__sweep_bytes(r->plan.peak_bytes, t));
         return;
     }
-    put_cell(to, time_text(r->seconds, t));
-    put_cell(to, time_text(r->plan.total_seconds, t));
-    put_cell(to, time_text(r->step_seconds, t));
-    put_cell(to, time_text(r->decode_seconds, t));
-    put_cell(to, memory_text(r->peak_bytes, t));
-    put_cell(to, memory_text(r->planned_bytes, t));
+    put_cell(to, mebi__sweep_time(r->seconds, t));
+    put_cell(to, mebi__sweep_time(r->plan.total_seconds, t));
+    put_cell(to, mebi__sweep_time(r->step_seconds, t));
+    put_cell(to, mebi__sweep_time(r->decode_seconds, t));
+    put_cell(to, mebi__sweep_bytes(r->peak_bytes, t));
+    put_cell(to, mebi__sweep_bytes(r->planned_bytes, t));
     fprintf(to, "<td>%.0f</td><td>%.2f</td>", r->detail, r->sharpness);
     const int faults[] = {r->repeated, r->cut, r->blotched};
     for (int k = 0; k < 3; k++) {
@@ -258,11 +243,11 @@ static void put_plots(FILE *to, const mebi__sweep *s) {
 static void put_caption(FILE *to, const mebi__sweep *s, const mebi__shot *shot) {
     const mebi__row *r = &s->row[shot->size];
     const mebi_measures *m = &shot->measures;
-    char t[32], b[32];
+    char t[WORD], b[WORD];
     fputs("<figcaption><strong>", to);
     put_size(to, r);
-    fprintf(to, "</strong> %s, %s<br/>sharpness %.2f, detail %.1f", time_text(shot->report.total_seconds, t),
-            memory_text(shot->report.peak_bytes, b), m->sharpness, m->detail);
+    fprintf(to, "</strong> %s, %s<br/>sharpness %.2f, detail %.1f", mebi__sweep_time(shot->report.total_seconds, t),
+            mebi__sweep_bytes(shot->report.peak_bytes, b), m->sharpness, m->detail);
     if (mebi_measures_repeated(m)) {
         fputs("<br/><span class=\"tag\">", to);
         if (m->repeats > 0) fprintf(to, "%d objects", m->objects);
@@ -344,7 +329,7 @@ static const struct {
 };
 
 static void put_method(FILE *to, const mebi__sweep *s) {
-    char t[32];
+    char t[WORD];
     fputs("<section>\n<h2>How it was measured</h2>\n<dl class=\"words\">\n", to);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         fputs("<dt>", to);
@@ -363,17 +348,17 @@ static void put_method(FILE *to, const mebi__sweep *s) {
     mebi__html_text(to, s->params.model);
     fputs(" (", to);
     mebi__html_text(to, s->info.model_hash);
-    fprintf(to, "), %s in all.</footer>\n</main>\n</body>\n</html>\n", time_text(s->seconds, t));
+    fprintf(to, "), %s in all.</footer>\n</main>\n</body>\n</html>\n", mebi__sweep_time(s->seconds, t));
 }
 
 static void put_runs(FILE *to, const mebi__sweep *s) {
-    char first[32], last[32];
+    char first[WORD], last[WORD];
     if (s->runs < 1) return;
     fprintf(to, "<section>\n<h2>%d runs in a row</h2>\n<p>The same request at ", s->runs);
     put_size(to, &s->row[s->runs_size]);
     fprintf(to, ", one after the other in one process: %s at most in the first, %s in the last. <span class=\"tag%s\">%s</span> "
                 "<span class=\"tag%s\">%s</span></p>\n</section>\n",
-            memory_text(s->run_peak[0], first), memory_text(s->run_peak[s->runs - 1], last), s->steady ? " good" : "",
+            mebi__sweep_bytes(s->run_peak[0], first), mebi__sweep_bytes(s->run_peak[s->runs - 1], last), s->steady ? " good" : "",
             s->steady ? "memory stays" : "memory does not stay", s->same ? " good" : "",
             s->same ? "pictures equal" : "pictures differ");
 }

@@ -147,7 +147,7 @@ static void say_faults(mebi__row *row) {
     row->note[0] = 0;
     if (!row->made) say(row->note, sizeof row->note, " it does not fit into the memory there is");
     say_fault(row, row->repeated, "the subject is repeated");
-    say_fault(row, row->cut, "it is cut off by the border");
+    say_fault(row, row->cut, "the subject is cut off by the border");
     say_fault(row, row->blotched, "the background is blotched");
     if (!*row->note) return;
     memmove(row->note, row->note + 1, strlen(row->note)); /* the first space */

@@ -1,55 +1,40 @@
 /* A sweep for a terminal of 100 columns, and for programs. */
 #include "base/error.h"
-#include "sweep/sweep.h"
+#include "sweep/words.h"
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <string.h>
 
 /* ---- tables ---- */
 
-static const char *time_text(double s, char text[24]) {
-    if (!(s > 0)) return "-";
-    if (s < 10) snprintf(text, 24, "%.2f s", s);
-    else if (s < 100) snprintf(text, 24, "%.1f s", s);
-    else if (s < 6000) snprintf(text, 24, "%.0f s", s);
-    else snprintf(text, 24, "%.1f h", s / 3600);
-    return text;
-}
-
-static const char *memory_text(size_t bytes, char text[24]) {
-    if (bytes == 0) return "-";
-    if (bytes < 9995u << 20) snprintf(text, 24, "%.0f MB", (double)bytes / 1e6);
-    else snprintf(text, 24, "%.1f GB", (double)bytes / 1e9);
-    return text;
-}
-
 static void print_size(const mebi__sweep *s, int i, FILE *to) {
     const mebi__row *r = &s->row[i];
-    char name[24], t[4][24], b[2][24], counts[3][16], like[16] = "-";
+    char name[24], t[4][WORD], b[2][WORD], counts[3][16], like[16] = "-";
     snprintf(name, sizeof name, "%dx%d", r->width, r->height);
     if (!r->made) {
-        fprintf(to, "%c %-10s does not fit: %s planned\n", ' ', name, memory_text(r->plan.peak_bytes, b[0]));
+        fprintf(to, "%c %-11s does not fit: %s planned\n", ' ', name, mebi__sweep_bytes(r->plan.peak_bytes, b[0]));
         return;
     }
     snprintf(counts[0], 16, "%d/%d", r->repeated, r->made);
     snprintf(counts[1], 16, "%d/%d", r->cut, r->made);
     snprintf(counts[2], 16, "%d/%d", r->blotched, r->made);
     if (r->structure > -1) snprintf(like, sizeof like, "%.2f", r->structure);
-    fprintf(to, "%c %-10s %7s %7s %7s %7s %7s %7s %7.0f %6.2f %7s %6s %6s %6s\n", i == s->sweet ? '*' : ' ', name,
-            time_text(r->seconds, t[0]), time_text(r->plan.total_seconds, t[1]), time_text(r->step_seconds, t[2]),
-            time_text(r->decode_seconds, t[3]), memory_text(r->peak_bytes, b[0]),
-            memory_text(r->planned_bytes, b[1]), r->detail, r->sharpness, counts[0], counts[1], counts[2], like);
+    fprintf(to, "%c %-11s %6s %6s %6s %6s %7s %7s %6.0f %5.2f %6s %5s %5s %5s\n", i == s->sweet ? '*' : ' ', name,
+            mebi__sweep_time(r->seconds, t[0]), mebi__sweep_time(r->plan.total_seconds, t[1]), mebi__sweep_time(r->step_seconds, t[2]),
+            mebi__sweep_time(r->decode_seconds, t[3]), mebi__sweep_bytes(r->peak_bytes, b[0]),
+            mebi__sweep_bytes(r->planned_bytes, b[1]), r->detail, r->sharpness, counts[0], counts[1], counts[2], like);
 }
 
 static void print_gain(const mebi__sweep *s, const mebi__row *r, FILE *to) {
     const mebi__row *from = &s->row[r->from];
-    char name[48], a_second[16] = "-", a_gigabyte[16] = "-";
+    char name[48], longer[WORD], a_second[16] = "-", a_gigabyte[16] = "-";
     snprintf(name, sizeof name, "%dx%d to %dx%d", from->width, from->height, r->width, r->height);
+    snprintf(longer, sizeof longer, fabs(r->more_seconds) < 1000 ? "%+.2f s" : "%+.0f s", r->more_seconds);
     if (r->more_seconds > 0) snprintf(a_second, 16, "%+.0f", r->more_detail / r->more_seconds);
     if (r->more_bytes > 1e6) snprintf(a_gigabyte, 16, "%+.0f", r->more_detail / (r->more_bytes / 1e9));
-    fprintf(to, "  %-24s %+8.0f %+8.2f s %+7.0f MB %9s %9s %8.2f  %s\n", name, r->more_detail, r->more_seconds,
-            r->more_bytes / 1e6, a_second, a_gigabyte, r->worth,
+    fprintf(to, "  %-26s %+7.0f %10s %+7.0f MB %8s %8s %6.2f  %s\n", name, r->more_detail, longer, r->more_bytes / 1e6, a_second, a_gigabyte, r->worth,
             !r->sound ? "not sound" : r->worthwhile ? "worth it" : "not worth it");
 }
 
@@ -71,25 +56,36 @@ static void print_wrapped(const char *text, int columns, const char *first, cons
     fputc('\n', to);
 }
 
+/* Bytes of text that are whole characters, at most `limit`. */
+static int whole_letters(const char *text, int limit) {
+    int n = (int)strnlen(text, (size_t)limit);
+    while (n > 0 && text[n] && ((unsigned char)text[n] & 0xc0) == 0x80) n--;
+    return n;
+}
+
 static void print_runs(const mebi__sweep *s, FILE *to) {
-    char first[24], last[24];
+    char first[WORD], last[WORD];
     if (s->runs < 1) return;
     const mebi__row *r = &s->row[s->runs_size];
     fprintf(to, "\n%d runs in a row at %dx%d: peak of the first %s, of the last %s: %s; pictures %s.\n", s->runs,
-            r->width, r->height, memory_text(s->run_peak[0], first), memory_text(s->run_peak[s->runs - 1], last),
+            r->width, r->height, mebi__sweep_bytes(s->run_peak[0], first), mebi__sweep_bytes(s->run_peak[s->runs - 1], last),
             s->steady ? "equal" : "NOT equal, memory leaks or is held", s->same ? "equal" : "NOT EQUAL");
 }
 
 void mebi__sweep_print(const mebi__sweep *s, FILE *to) {
-    char seconds[24];
-    fprintf(to, "%.40s: %s, %s, %d thread%s; %d step%s, %d prompt%s with %d seed%s; %s in all\n\n", s->params.model,
-            mebi_precision_name(s->info.precision), s->info.cpu, s->info.threads, s->info.threads > 1 ? "s" : "",
-            s->params.steps, s->params.steps > 1 ? "s" : "", s->params.prompts, s->params.prompts > 1 ? "s" : "",
-            s->params.seeds, s->params.seeds > 1 ? "s" : "", time_text(s->seconds, seconds));
-    fprintf(to, "  %-10s %7s %7s %7s %7s %7s %7s %7s %6s %7s %6s %6s %6s\n", "size", "time", "planned", "a step",
+    char seconds[WORD];
+    char head[600];
+    snprintf(head, sizeof head, "%.*s: %s, %s, %d thread%s; %d step%s, %d prompt%s with %d seed%s; %s in all",
+             whole_letters(s->params.model, 80), s->params.model, mebi_precision_name(s->info.precision), s->info.cpu,
+             s->info.threads, s->info.threads > 1 ? "s" : "", s->params.steps, s->params.steps > 1 ? "s" : "",
+             s->params.prompts, s->params.prompts > 1 ? "s" : "", s->params.seeds, s->params.seeds > 1 ? "s" : "",
+             mebi__sweep_time(s->seconds, seconds));
+    print_wrapped(head, 100, "", "  ", to);
+    fputc('\n', to);
+    fprintf(to, "  %-11s %6s %6s %6s %6s %7s %7s %6s %5s %6s %5s %5s %5s\n", "size", "time", "plan", "step",
             "decode", "memory", "planned", "detail", "sharp", "repeat", "cut", "blots", "like");
     for (int i = 0; i < s->params.sizes; i++) print_size(s, i, to);
-    fprintf(to, "\n  %-24s %8s %10s %10s %9s %9s %8s\n", "from one size to the next", "detail", "time", "memory",
+    fprintf(to, "\n  %-26s %7s %10s %10s %8s %8s %6s\n", "from one size to the next", "detail", "time", "memory",
             "a second", "a GB", "worth");
     for (int i = 0; i < s->params.sizes; i++)
         if (s->row[i].made && s->row[i].from >= 0) print_gain(s, &s->row[i], to);
@@ -101,12 +97,15 @@ void mebi__sweep_print(const mebi__sweep *s, FILE *to) {
         if (*s->row[i].note) print_wrapped(s->row[i].note, 100, name, "    ", to);
     }
     print_runs(s, to);
-    fputs("\ntime, a step, decode, sharp, like: medians over a size's pictures; memory: the most, mapped model\n"
-          "files not counted. detail: energy of the finest octave over the whole picture, 100 at the native\n"
-          "size. sharp: 1 if edges take two pixels. repeat, cut, blots: pictures with the subject repeated,\n"
-          "cut off by the border, with stains in the background. like: structural similarity to the native\n"
-          "size's picture. worth: per cent more of detail for one per cent more of time.\n\n",
-          to);
+    fputc('\n', to);
+    print_wrapped("time, step, decode, sharp, like: medians over a size's pictures. memory: the most, mapped model files "
+                  "not counted. plan, planned: what was said before anything ran; - is not known. detail: energy of "
+                  "the finest octave over the whole picture, 100 at the native size. sharp: 1 if edges take two pixels. "
+                  "repeat, cut, blots: pictures with the subject repeated, cut off by the border, with stains in the "
+                  "background. like: structural similarity to the native size's picture. worth: per cent more of detail "
+                  "for one per cent more of time.",
+                  100, "", "", to);
+    fputc('\n', to);
     print_wrapped(mebi__sweep_rule, 100, "", "", to);
     fputs("What the measures can't see:\n", to);
     for (int i = 0; i < mebi__sweep_limit_count; i++) print_wrapped(mebi__sweep_limits[i], 100, "- ", "  ", to);
