@@ -544,7 +544,6 @@ static void command_prints_tables_that_fit(void **state) {
 static void command_refuses(void **state) {
     (void)state;
     static const char *const bad[][2] = {
-        {"", "What is to be measured"},
         {"--kernels --full-size", "not both"},
         {"--kernels --runs 2", "belong to --full-size"},
         {"--full-size --only x", "belong to --kernels"},

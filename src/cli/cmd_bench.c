@@ -1,6 +1,7 @@
 /* mebi bench: what this machine can do, and what the model's stages and kernels make of it. */
 #include "base/error.h"
 #include "cli/bench_print.h"
+#include "cli/bench_sizes.h"
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/size.h"
@@ -182,7 +183,14 @@ static mebi_status check(const arguments *a, mebi_error *err) {
     return MEBI_OK;
 }
 
+static int asks_for_peaks(int argc, char **argv) {
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--full-size") == 0 || strcmp(argv[i], "--kernels") == 0) return 1;
+    return 0;
+}
+
 int cmd_bench(int argc, char **argv) {
+    if (!asks_for_peaks(argc, argv)) return bench_sizes(argc, argv);
     arguments a = {.tokens = 61, .runs = 3, .seconds = 0.3};
     option options[OPTIONS];
     const char *rest;
