@@ -16,7 +16,7 @@ static const struct {
     {"config", cmd_config, "show, check or begin a config.yaml"},
     {"convert", cmd_convert, "write a model's files in another form: int8, q8_0, q4_k, bf16"},
     {"cache", cmd_cache, "list or clear the weights prepared for this machine"},
-    {"bench", cmd_bench, "measure speed beside this machine's own peaks"},
+    {"bench", cmd_bench, "find the sweet spot of sizes; measure speed beside the machine's peaks"},
     {"doctor", cmd_doctor, "check machine and model: speed, memory, the picture"},
     {"audit", cmd_audit, "tell what int8 costs in accuracy, layer by layer"},
     {"info", cmd_info, "print how a PNG was made, or what a model file holds"},
