@@ -45,18 +45,21 @@ static int told_to_fail(void) {
     return n == atomic_load(&fail_at);
 }
 
+size_t mebi__memory_block(size_t bytes) {
+    size_t total = bytes + HEADER, unit = total >= MAPPED_FROM ? PAGE : HEADER;
+    return (total + unit - 1) & ~(unit - 1);
+}
+
 void *mebi__alloc(mebi__tag tag, size_t bytes) {
     if (told_to_fail() || bytes == 0 || bytes > PTRDIFF_MAX - 2 * PAGE) return NULL;
-    size_t total = bytes + HEADER;
+    size_t total = mebi__memory_block(bytes);
     int mapped = total >= MAPPED_FROM;
     unsigned char *raw;
     if (mapped) {
-        total = (total + PAGE - 1) & ~(size_t)(PAGE - 1);
         raw = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (raw == MAP_FAILED) return NULL;
         ask_large_pages(tag, raw, total);
     } else {
-        total = (total + HEADER - 1) & ~(size_t)(HEADER - 1);
         raw = aligned_alloc(HEADER, total);
         if (!raw) return NULL;
         memset(raw, 0, total);

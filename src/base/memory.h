@@ -40,6 +40,8 @@ char *mebi__copy_string(const char *text, size_t length);
  * MEBI__TAG_COUNT asks for the sum. */
 size_t mebi__memory_held(mebi__tag tag);
 size_t mebi__memory_peak(mebi__tag tag);
+/* What a block of so many bytes would add. */
+size_t mebi__memory_block(size_t bytes);
 const char *mebi__tag_name(mebi__tag tag);
 
 /* For tests: the nth allocation from now fails (1 = the next), once. 0 switches it off. Returns

@@ -196,6 +196,12 @@ size_t mebi__resident_peak(void) {
     return field_of("/proc/self/status", "VmHWM:");
 }
 
+int mebi__map_nothing(size_t bytes, mebi__map *map) {
+    void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    *map = (mebi__map){.data = p == MAP_FAILED ? NULL : p, .bytes = p == MAP_FAILED ? 0 : bytes};
+    return p != MAP_FAILED;
+}
+
 void mebi__map_rest(const mebi__map *map) {
     if (map->data) (void)madvise((void *)(uintptr_t)map->data, map->bytes, MADV_DONTNEED);
 }

@@ -21,6 +21,9 @@ void mebi__map_close(mebi__map *map);
 /* The mapping's pages may go until they are read again: they no longer count as resident. */
 void mebi__map_rest(const mebi__map *map);
 
+/* A mapping of nothing: addresses that cost no memory and must not be read. Returns 0 if there are none left. */
+int mebi__map_nothing(size_t bytes, mebi__map *map);
+
 /* The whole of a small file, terminated by a 0 byte that *bytes does not count. Refused above
  * limit. Freed with mebi__free. */
 MEBI_MUST_USE mebi_status mebi__read_file(const char *path, size_t limit, char **text,

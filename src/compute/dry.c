@@ -10,26 +10,41 @@ typedef struct dry_device {
     mebi__dry_report report;
     mebi__dry_clock clock;
     void *context;
+    size_t held[MEBI__TAG_COUNT];
 } dry_device;
+
+typedef struct dry_buffer {
+    mebi__buffer head;
+    mebi__tag tag;
+    size_t held; /* counted on the device; 0: imported */
+} dry_buffer;
+
+static mebi_status new_buffer(dry_device *d, mebi__tag tag, size_t bytes, size_t held,
+                              mebi__buffer **out, mebi_error *err) {
+    dry_buffer *b = mebi__alloc(MEBI__TAG_GENERAL, sizeof *b);
+    *out = NULL;
+    if (!b) return mebi__fail(err, MEBI_NO_MEMORY, "No memory to plan with.");
+    *b = (dry_buffer){.head = {.bytes = bytes}, .tag = tag, .held = held};
+    d->held[tag] += held;
+    *out = &b->head;
+    return MEBI_OK;
+}
 
 static mebi_status create_buffer(mebi__device *d, mebi__tag tag, size_t bytes, mebi__buffer **out,
                                  mebi_error *err) {
-    (void)d, (void)tag;
-    *out = mebi__alloc(MEBI__TAG_GENERAL, sizeof **out);
-    if (!*out) return mebi__fail(err, MEBI_NO_MEMORY, "No memory to plan with.");
-    (*out)->bytes = bytes;
-    return MEBI_OK;
+    return new_buffer((dry_device *)d, tag, bytes, mebi__memory_block(bytes), out, err);
 }
 
 static mebi_status import_buffer(mebi__device *d, mebi__tag tag, const void *host, size_t bytes,
                                  mebi__buffer **out, mebi_error *err) {
     (void)host;
-    return create_buffer(d, tag, bytes, out, err);
+    return new_buffer((dry_device *)d, tag, bytes, 0, out, err);
 }
 
 static void destroy_buffer(mebi__device *d, mebi__buffer *buffer) {
-    (void)d;
-    mebi__free(buffer);
+    dry_buffer *b = (dry_buffer *)buffer;
+    if (b) ((dry_device *)d)->held[b->tag] -= b->held;
+    mebi__free(b);
 }
 
 static size_t scratch_bytes(mebi__device *d, const mebi__op *op) {
@@ -126,4 +141,8 @@ void mebi__dry_set_clock(mebi__device *dry, mebi__dry_clock clock, void *context
 
 void mebi__dry_reset(mebi__device *dry) {
     memset(&((dry_device *)dry)->report, 0, sizeof(mebi__dry_report));
+}
+
+size_t mebi__dry_held(const mebi__device *dry, mebi__tag tag) {
+    return ((const dry_device *)dry)->held[tag];
 }

@@ -20,6 +20,8 @@ MEBI_MUST_USE mebi_status mebi__dry_create(mebi__device *target, mebi__device **
 /* What was recorded since the last reset. */
 const mebi__dry_report *mebi__dry_report_of(const mebi__device *dry);
 void mebi__dry_reset(mebi__device *dry);
+/* Bytes that buffers created on it under a tag (not imported ones) would hold now on the target. */
+size_t mebi__dry_held(const mebi__device *dry, mebi__tag tag);
 
 /* Asked with each operation for its seconds on the target, and with each transfer as with a COPY; NULL: none. */
 typedef double (*mebi__dry_clock)(void *context, const mebi__op *op);

@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 
 #include "base/os.h"
+#include "compute/dry.h"
 #include "cpu/cpu.h"
 #include "engine/tokens.h"
 
@@ -47,7 +48,10 @@ static void note_unused(mebi_engine *e) {
     }
 }
 
-enum { PARTS = 5 };
+enum {
+    PARTS = 5,
+    TOKENIZER_BYTES = 20 << 20, /* what the published model's tokenizer holds */
+};
 
 /* How far loading is while a part's weights are packed. */
 typedef struct part_progress {
@@ -89,8 +93,10 @@ static mebi_status load_parts(mebi_engine *e, const mebi_callbacks *c, double si
     mebi__pipeline *p = &e->pipeline;
     p->scheduler = e->files.scheduler;
     MEBI_TRY(loading(c, 1, PARTS, since, err));
-    MEBI_TRY(mebi__open_tokenizer(&e->files, &e->tokenizer, err));
-    MEBI_TRY(check_tokenizer(e, err));
+    if (!e->shapes_only) {
+        MEBI_TRY(mebi__open_tokenizer(&e->files, &e->tokenizer, err));
+        MEBI_TRY(check_tokenizer(e, err));
+    }
     MEBI_TRY(loading(c, 2, PARTS, since, err));
     part_progress progress = {c, since, 2, 0};
     mebi__loading how = loading_of(e, e->files.encoder, &progress);
@@ -117,8 +123,7 @@ static mebi_precision choose_precision(const mebi_engine *e, mebi_precision aske
     return weights >= 5e8 ? MEBI_PRECISION_INT8 : MEBI_PRECISION_F32;
 }
 
-static mebi_status open_engine(mebi_engine *e, const mebi_engine_params *params,
-                               const mebi_callbacks *c, double since, mebi_error *err) {
+static mebi_status take_params(mebi_engine *e, const mebi_engine_params *params, mebi_error *err) {
     if ((unsigned)params->precision >= MEBI_PRECISION_COUNT)
         return mebi__fail(err, MEBI_BAD_ARGUMENT, "Precision %d is not known.", (int)params->precision);
     if ((unsigned)params->quality >= MEBI_QUALITY_COUNT)
@@ -132,22 +137,42 @@ static mebi_status open_engine(mebi_engine *e, const mebi_engine_params *params,
     e->budget_bytes = params->budget_bytes;
     e->weights = params->weights;
     e->plan_only = params->plan_only;
-    int threads = params->threads ? params->threads : mebi__physical_cores();
+    if (params->planned_device && !params->plan_only)
+        return mebi__fail(err, MEBI_BAD_ARGUMENT,
+                          "A model can be planned for another machine, not run on it: planned_device needs "
+                          "plan_only.");
+    return mebi__engine_plan_for(e, params->planned_device, err);
+}
+
+static mebi_status open_files(mebi_engine *e, const mebi_engine_params *params, mebi_error *err) {
     mebi__model_paths paths = {.folder = params->model,
                                .diffusion_model = params->diffusion_model,
                                .text_encoder = params->text_encoder,
                                .vae = params->vae,
                                .tokenizer = params->tokenizer};
+    int any = params->model || params->diffusion_model || params->text_encoder || params->vae;
+    return any || !e->plan_only ? mebi__model_files_open(&paths, &e->files, err)
+                                : mebi__engine_imagine_files(e, err);
+}
+
+static mebi_status open_engine(mebi_engine *e, const mebi_engine_params *params,
+                               const mebi_callbacks *c, double since, mebi_error *err) {
+    MEBI_TRY(take_params(e, params, err));
+    int threads = params->threads ? params->threads : mebi__physical_cores();
     MEBI_TRY(mebi__cpu_choose(&e->level, err));
     MEBI_TRY(loading(c, 0, PARTS, since, err));
     MEBI_TRY(mebi__pool_create(threads, &e->pool, err));
-    MEBI_TRY(mebi__model_files_open(&paths, &e->files, err));
+    MEBI_TRY(open_files(e, params, err));
     e->precision = choose_precision(e, params->precision, params->quality);
     mebi__cpu_options cpu = {.level = e->level, .bf16_products = e->precision != MEBI_PRECISION_F32};
     MEBI_TRY(mebi__cpu_create_with(&cpu, e->pool, &e->device, err));
     e->cpu = mebi__cpu_describe(e->level);
+    if (e->plan_only) MEBI_TRY(mebi__engine_imagine_device(e, err));
+    MEBI_TRY(mebi__prefetch_create(&e->pipeline.prefetch, err));
     MEBI_TRY(load_parts(e, c, since, err));
     MEBI_TRY(mebi__engine_load_rates(e, err));
+    if (e->planned)
+        mebi__planned_device_rates(e->planned, e->precision == MEBI_PRECISION_F32, e->rates);
     mebi__memory_trim(); /* what parsing left on the heap is no part of a job's memory */
     return MEBI_OK;
 }
@@ -169,14 +194,17 @@ void mebi_engine_close(mebi_engine **engine) {
     mebi_engine *e = *engine;
     if (!e) return;
     mebi__features_release(&e->features);
+    mebi__prefetch_destroy(&e->pipeline.prefetch);
     mebi__vae_release(&e->pipeline.vae);
     mebi__dit_release(&e->pipeline.dit);
     mebi__qwen3_release(&e->pipeline.encoder);
     mebi__tokenizer_close(&e->tokenizer);
     mebi__free(e->rates);
     mebi__free(e->cache);
+    mebi__engine_imagine_end(e);
     mebi__model_files_close(&e->files);
     mebi__device_destroy(&e->device);
+    mebi__device_destroy(&e->target);
     mebi__pool_destroy(&e->pool);
     mebi__free(e);
     *engine = NULL;
@@ -200,21 +228,23 @@ mebi_engine_info mebi_engine_describe(const mebi_engine *e) {
                               .threads = mebi__pool_threads(e->pool),
                               .size_multiple = mebi__pipeline_multiple(&e->pipeline),
                               .largest_side = largest,
-                              .native_side = native < largest ? native : largest};
+                              .native_side = native < largest ? native : largest,
+                              .shapes_only = e->shapes_only};
 }
 
 size_t mebi__engine_weights(const mebi_engine *e, mebi__tag tag) {
-    (void)e;
-    return mebi__memory_held(tag);
+    return mebi__memory_held(tag) + (e->target ? mebi__dry_held(e->device, tag) : 0);
 }
 
 size_t mebi__engine_imagined(const mebi_engine *e) {
-    (void)e;
-    return 0;
+    size_t bytes = e->shapes_only ? TOKENIZER_BYTES : 0;
+    for (int i = 0; e->target && i < MEBI__TAG_COUNT; i++)
+        bytes += mebi__dry_held(e->device, (mebi__tag)i);
+    return bytes;
 }
 
 mebi__device *mebi__engine_target(const mebi_engine *e) {
-    return e->device;
+    return e->target ? e->target : e->device;
 }
 
 mebi_status mebi__engine_blame(const mebi_engine *e, mebi_status status, mebi_error *err) {

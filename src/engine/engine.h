@@ -8,7 +8,9 @@
 #include "cpu/cpu.h"
 #include "model/pipeline.h"
 #include "plan/rates.h"
+#include "plan/devices.h"
 #include "text/tokenizer.h"
+#include "weights/random.h"
 
 struct mebi_engine {
     mebi__pool *pool;
@@ -31,6 +33,10 @@ struct mebi_engine {
     mebi_weights_way weights;
     int plan_only;
     size_t budget_of_device; /* memory of a machine that is only planned for; 0: this one */
+    mebi__device *target;    /* what is planned for, where the device is a dry one; or NULL */
+    const mebi__planned_device *planned; /* the machine, where it isn't this one; or NULL */
+    int shapes_only;                     /* 1: no files; the published model's shapes */
+    mebi__random_part shapes[3];         /* those: transformer, encoder, autoencoder */
     /* Handed to every job's stream: see mebi__stream. */
     void (*observe)(void *context, mebi__stream *s, const char *stage, int index, mebi__view view);
     void *observe_context;
@@ -42,6 +48,15 @@ size_t mebi__engine_weights(const mebi_engine *engine, mebi__tag tag);
 size_t mebi__engine_imagined(const mebi_engine *engine);
 /* The device that a plan is for. */
 mebi__device *mebi__engine_target(const mebi_engine *engine);
+
+/* open_plan.c: opening a model for planning only. */
+/* The published model's shapes in place of a model's files. */
+MEBI_MUST_USE mebi_status mebi__engine_imagine_files(mebi_engine *engine, mebi_error *err);
+/* Puts a dry device before the one that the engine has. */
+MEBI_MUST_USE mebi_status mebi__engine_imagine_device(mebi_engine *engine, mebi_error *err);
+/* The machine to plan for; *name NULL: this one. */
+MEBI_MUST_USE mebi_status mebi__engine_plan_for(mebi_engine *engine, const char *name, mebi_error *err);
+void mebi__engine_imagine_end(mebi_engine *engine);
 
 /* pace.c: the rates of this machine, as far as they are known. */
 MEBI_MUST_USE mebi_status mebi__engine_load_rates(mebi_engine *engine, mebi_error *err);

@@ -254,10 +254,13 @@ static mebi_status pack_into_memory(mebi__params *p) {
     return pack_all(p, p->packed);
 }
 
+static int uses_cache(const mebi__params *p) {
+    return !p->how.cache || *p->how.cache;
+}
+
 static mebi_status pack_somewhere(mebi__params *p) {
     mebi_error why = {0};
-    int cached = !p->how.cache || *p->how.cache;
-    if (cached) {
+    if (uses_cache(p)) {
         mebi_status status = pack_into_cache(p, &why);
         if (status == MEBI_OK) return MEBI_OK;
         if (status != MEBI_IO && status != MEBI_NO_MEMORY) {
@@ -269,13 +272,30 @@ static mebi_status pack_somewhere(mebi__params *p) {
     return pack_into_memory(p);
 }
 
-mebi_status mebi__params_pack(mebi__params *p) {
+static mebi_status have_packed(mebi__params *p, mebi__buffer **out) {
     mebi__device *d = p->how.device;
-    if (p->jobs == 0) return MEBI_OK;
     MEBI_TRY(pack_somewhere(p));
     const unsigned char *packed = p->packed ? p->packed : p->cache.data;
+    return d->table->buffer_import(d, p->tag, packed, p->packed_bytes, out, p->err);
+}
+
+/* Where nothing is read, nothing is packed either: it would be the cache's, or in memory of its own. */
+static mebi_status imagine_packed(mebi__params *p, mebi__buffer **out) {
+    mebi__device *d = p->how.device;
+    mebi__cache_entry *c = &p->cache;
+    if (!uses_cache(p)) return d->table->buffer_create(d, p->tag, p->packed_bytes, out, p->err);
+    if (!mebi__map_nothing(p->packed_bytes, &c->map))
+        return mebi__fail(p->err, MEBI_NO_MEMORY, "No addresses for packed weights to plan with.");
+    c->data = (unsigned char *)(uintptr_t)c->map.data;
+    c->bytes = p->packed_bytes;
+    c->ready = 1;
+    return d->table->buffer_import(d, p->tag, c->data, p->packed_bytes, out, p->err);
+}
+
+mebi_status mebi__params_pack(mebi__params *p) {
+    if (p->jobs == 0) return MEBI_OK;
     mebi__buffer *buffer;
-    MEBI_TRY(d->table->buffer_import(d, p->tag, packed, p->packed_bytes, &buffer, p->err));
+    MEBI_TRY(p->how.device->table->imaginary ? imagine_packed(p, &buffer) : have_packed(p, &buffer));
     if (!mebi__params_keep(p, buffer)) return p->status;
     for (int i = 0; i < p->jobs; i++)
         p->job[i].matrix->packed = (mebi__view){.buffer = buffer,

@@ -47,7 +47,13 @@ int mebi__params_keep(mebi__params *p, mebi__buffer *buffer) {
     return 1;
 }
 
-/* A buffer of its own, filled with bytes that are copied before this returns. */
+/* Nothing will be read: what would be copied need not be made. */
+static int is_imaginary(const mebi__params *p) {
+    return p->how.device->table->imaginary;
+}
+
+/* A buffer of its own, filled with bytes that are copied before this returns. host may be NULL on an imaginary
+ * device. */
 static mebi__view place(mebi__params *p, const mebi__shape *shape, mebi__dtype type,
                         const void *host, size_t bytes) {
     mebi__view v = {.dtype = type, .shape = *shape};
@@ -91,6 +97,7 @@ want(mebi__params *p, int rank, const int64_t *dim, const char *name, va_list ar
 static mebi__view place_scaled(mebi__params *p, const mebi__tensor *t) {
     mebi__view v = {0};
     size_t rows = (size_t)t->shape.dim[0], k = (size_t)t->shape.dim[1];
+    if (is_imaginary(p)) return place(p, &t->shape, MEBI__BF16, NULL, rows * k * sizeof(uint16_t));
     float *row = mebi__alloc_array(MEBI__TAG_GENERAL, k, sizeof *row);
     uint16_t *host = mebi__alloc_array(p->tag, rows * k, sizeof *host);
     for (size_t r = 0; row && host && r < rows; r++) {
@@ -148,9 +155,12 @@ void mebi__param_fold(mebi__params *p, const mebi__matrix *matrix, const char *n
 
 mebi__view mebi__param_ones(mebi__params *p, int64_t n) {
     mebi__view v = {0};
+    mebi__shape shape = {1, {n}};
+    size_t bytes = (size_t)n * sizeof(float);
+    if (p->status == MEBI_OK && is_imaginary(p)) return place(p, &shape, MEBI__F32, NULL, bytes);
     float *ones = p->status == MEBI_OK ? mebi__alloc_array(p->tag, (size_t)n, sizeof *ones) : NULL;
     for (int64_t i = 0; ones && i < n; i++) ones[i] = 1;
-    if (ones) v = place(p, &(mebi__shape){1, {n}}, MEBI__F32, ones, (size_t)n * sizeof *ones);
+    if (ones) v = place(p, &shape, MEBI__F32, ones, bytes);
     else if (p->status == MEBI_OK)
         p->status = mebi__fail(p->err, MEBI_NO_MEMORY, "No memory for a model's tensors.");
     mebi__free(ones);
@@ -183,10 +193,11 @@ mebi__view mebi__param_vector(mebi__params *p, int64_t n, const char *name, ...)
     int is_row = found && found->shape.rank == 2 && found->shape.dim[0] == 1;
     const mebi__tensor *t =
         mebi__tensors_want(p->how.tensors, is_row ? 2 : 1, is_row ? row : &n, "%s", full);
+    mebi__shape shape = {1, {n}};
+    size_t bytes = (size_t)n * sizeof(float);
+    if (t && is_imaginary(p)) return place(p, &shape, MEBI__F32, NULL, bytes);
     float *host = t ? as_f32(p, t, (size_t)n) : NULL;
-    if (host && all_finite(p, t, host, n))
-        v = place(p, &(mebi__shape){.rank = 1, .dim = {n}}, MEBI__F32, host,
-                  (size_t)n * sizeof *host);
+    if (host && all_finite(p, t, host, n)) v = place(p, &shape, MEBI__F32, host, bytes);
     mebi__free(host);
     return v;
 }
@@ -213,14 +224,15 @@ mebi__view mebi__param_conv(mebi__params *p, int64_t out, int64_t in, int64_t si
     int direct = (t->dtype == MEBI__F32 || t->dtype == MEBI__BF16) && !t->scales;
     mebi__dtype type = direct ? t->dtype : MEBI__F32;
     size_t element = mebi__dtype_bytes(type);
+    mebi__shape shape = {.rank = 4, .dim = {out, size, size, in}};
+    if (is_imaginary(p)) return place(p, &shape, type, NULL, count * element);
     float *wide = direct ? NULL : as_f32(p, t, count);
     unsigned char *turned =
         p->status == MEBI_OK ? mebi__alloc_array(MEBI__TAG_GENERAL, count, element) : NULL;
     if (turned) {
         channels_last(wide ? (const void *)wide : t->data, turned, (size_t)out, (size_t)in,
                       (size_t)(size * size), element);
-        v = place(p, &(mebi__shape){.rank = 4, .dim = {out, size, size, in}}, type, turned,
-                  count * element);
+        v = place(p, &shape, type, turned, count * element);
     } else if (p->status == MEBI_OK)
         p->status = mebi__fail(p->err, MEBI_NO_MEMORY, "No memory to load %s.", t->name);
     mebi__free(turned);

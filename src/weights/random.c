@@ -325,7 +325,6 @@ static void fill_all(const builder *b, mebi__random_part *part, mebi__pool *pool
     for (int i = 0; i < b->count; i++) {
         mebi__tensor *t = &b->entry[i].tensor;
         size_t bytes = bytes_of(&b->entry[i]);
-        t->name = b->recipe[i].name;
         mebi__random_levels(&b->recipe[i]);
         if (b->rows_only[i]) {
             t->data = part->nothing;
@@ -343,22 +342,43 @@ static int by_name(const void *a, const void *b) {
     return strcmp(((const mebi__entry *)a)->tensor.name, ((const mebi__entry *)b)->tensor.name);
 }
 
+/* A file that isn't there: one tensor's addresses behind the other's. */
+static mebi_status place_nowhere(mebi__tensors *set, mebi_error *err) {
+    size_t all = 0, end = 0;
+    set->file = mebi__alloc(MEBI__TAG_GENERAL, sizeof *set->file);
+    if (!set->file) return no_memory(err);
+    set->file_count = set->file_capacity = 1;
+    for (int i = 0; i < set->count; i++) (void)place_of(&all, bytes_of(&set->entry[i]));
+    if (!mebi__map_nothing(all, &set->file->map)) return no_memory(err);
+    for (int i = 0; i < set->count; i++) {
+        mebi__entry *e = &set->entry[i];
+        e->tensor.data = set->file->map.data + place_of(&end, bytes_of(e));
+    }
+    return MEBI_OK;
+}
+
 /* The set takes over the builder's entries; the part its recipes. */
 static mebi_status finish(builder *b, mebi__part kind, mebi__pool *pool, mebi__random_part *part,
                           mebi_error *err) {
     char path[96];
     MEBI_TRY(b->status);
-    MEBI_TRY(take_memory(b, part, err));
-    fill_all(b, part, pool);
+    if (!b->how->shapes_only) {
+        MEBI_TRY(take_memory(b, part, err));
+        fill_all(b, part, pool);
+    }
+    for (int i = 0; i < b->count; i++) b->entry[i].tensor.name = b->recipe[i].name;
     qsort(b->entry, (size_t)b->count, sizeof *b->entry, by_name);
     part->tensors = mebi__alloc(MEBI__TAG_GENERAL, sizeof *part->tensors);
     if (!part->tensors) return no_memory(err);
-    snprintf(path, sizeof path, "random weights (seed %llu%s)", (unsigned long long)b->how->seed,
-             b->how->outliers ? ", with outliers" : "");
+    if (b->how->shapes_only) snprintf(path, sizeof path, "shapes without weights");
+    else
+        snprintf(path, sizeof path, "random weights (seed %llu%s)", (unsigned long long)b->how->seed,
+                 b->how->outliers ? ", with outliers" : "");
     *part->tensors = (mebi__tensors){.part = kind, .path = mebi__copy_string(path, strlen(path)),
                                      .entry = b->entry, .count = b->count, .capacity = b->capacity};
     b->entry = NULL;
-    return part->tensors->path ? MEBI_OK : no_memory(err);
+    if (!part->tensors->path) return no_memory(err);
+    return b->how->shapes_only ? place_nowhere(part->tensors, err) : MEBI_OK;
 }
 
 static mebi_status make(void (*list)(builder *b, const void *config), const void *config,

@@ -15,6 +15,9 @@ typedef struct mebi__random_how {
     /* Large matrices that int8 packs are not made: their rows can be asked for (mebi__tensor_rows), and
      * their `data`, which all share, is NaN. Else the whole part is made at once. */
     int rows_only;
+    /* Nothing is made: tensors have names, shapes, and addresses of their own that must not be read. Loaded on
+     * an imaginary device they tell what a model takes. */
+    int shapes_only;
     /* As in diffusion transformers: six channels of each block's input are 50 times the rest, and in four
      * of the feed-forward's channels silu(w1 a) * w3 a reaches 1e5. Columns that read them are as much
      * smaller, as training leaves them: a block whose output hung on a handful of channels would magnify
