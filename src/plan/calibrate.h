@@ -9,7 +9,7 @@ typedef struct mebi__calibration {
     mebi__device *device;
     size_t memory_bytes; /* at most, for tensors; 0: 160 MiB, or a quarter of what is free if that is less */
     double seconds;      /* about; 0: 4 */
-    double (*now)(void *context);                  /* NULL: the system's clock */
+    double (*now)(void *context);                  /* in place of the system's clock; may be NULL */
     void (*progress)(void *context, double share); /* may be NULL */
     int (*cancelled)(void *context);               /* may be NULL */
     void *context;
