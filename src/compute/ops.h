@@ -92,6 +92,10 @@ typedef struct mebi__stream {
     void (*observe)(void *context, struct mebi__stream *s, const char *stage, int index,
                     mebi__view view);
     void *observe_context;
+    /* Told that from now on a layer's weights are read, and those of the one before it no more; next is
+     * the layer after it, -1: unknown or none. For weights that come and go; may be NULL. */
+    void (*turn)(void *context, int layer, int next);
+    void *turn_context;
 } mebi__stream;
 
 /* A tensor from the job's arena; given back with _give. On failure the stream is failed and the
@@ -109,6 +113,8 @@ mebi_status mebi__stream_submit(mebi__stream *s);
 /* Submits, and returns when everything is done. */
 mebi_status mebi__stream_wait(mebi__stream *s);
 
+/* A layer's turn: calls the stream's hook, if any. */
+void mebi__turn(mebi__stream *s, int layer, int next);
 /* A named stage has been reached with this result: calls the stream's observer, if any. */
 void mebi__stage(mebi__stream *s, const char *stage, int index, mebi__view view);
 

@@ -74,3 +74,7 @@ void mebi__download(mebi__stream *s, mebi__view from, void *to) {
 void mebi__stage(mebi__stream *s, const char *stage, int index, mebi__view view) {
     if (s->observe && s->status == MEBI_OK) s->observe(s->observe_context, s, stage, index, view);
 }
+
+void mebi__turn(mebi__stream *s, int layer, int next) {
+    if (s->turn && s->status == MEBI_OK) s->turn(s->turn_context, layer, next);
+}

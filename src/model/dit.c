@@ -7,7 +7,8 @@
 
 enum {
     MAX_FREQUENCIES = 2048, /* of the time embedding; the model has 256 */
-    FFN_ROWS = 1152,        /* of one chunk: enough that reading the weights again costs nothing */
+    MANY_ROWS = 1152,       /* of one chunk: enough that reading the weights again costs nothing */
+    FEW_ROWS = 256,         /* the same where memory is short */
 };
 
 static const mebi__view none = {0};
@@ -17,6 +18,7 @@ static const mebi__view none = {0};
 static void load_block(mebi__params *p, mebi__dit_block *b, const mebi__dit_config *c,
                        const char *group, int i, int modulated) {
     int64_t d = c->dim, f = c->ffn_hidden;
+    mebi__params_begin_layer(p, !modulated);
     b->attention_norm1 = mebi__param_vector(p, d, "%s.%d.attention_norm1.weight", group, i);
     b->attention_norm2 = mebi__param_vector(p, d, "%s.%d.attention_norm2.weight", group, i);
     b->ffn_norm1 = mebi__param_vector(p, d, "%s.%d.ffn_norm1.weight", group, i);
@@ -137,77 +139,119 @@ typedef struct modulation {
     mebi__view scale_attention, gate_attention, scale_ffn, gate_ffn; /* [D] or none */
 } modulation;
 
-static modulation modulation_of(mebi__view all, int64_t index, int64_t d) {
-    mebi__view four = mebi__view_as(mebi__view_rows(all, index, 1), 2, (int64_t[]){4, d});
+/* A block's, from the step's time. */
+static void modulate(mebi__stream *s, const mebi__dit_block *b, const mebi__dit_step *step, modulation *out) {
+    int64_t d = step->block.shape.dim[1] / 4;
+    mebi__linear(s, step->time, b->modulation_w, b->modulation_b, step->block);
+    mebi__view four = mebi__view_as(step->block, 2, (int64_t[]){4, d});
     mebi__view v[4];
     for (int i = 0; i < 4; i++) v[i] = mebi__view_as(mebi__view_rows(four, i, 1), 1, &d);
-    return (modulation){v[0], v[1], v[2], v[3]};
+    *out = (modulation){v[0], v[1], v[2], v[3]};
+}
+
+/* A block at work: its weights, vectors and tokens' angles. */
+typedef struct block_run {
+    const mebi__dit *m;
+    const mebi__dit_block *b;
+    modulation mod;
+    mebi__view cos, sin; /* [tokens, head_dim/2] */
+    int64_t chunk;       /* rows; no row but as a key knows another, so that wide tensors can stay small */
+} block_run;
+
+static int64_t chunk_of(int64_t tokens, int few) {
+    const int64_t most = few ? FEW_ROWS : MANY_ROWS, chunks = (tokens + most - 1) / most;
+    return (tokens + chunks - 1) / chunks;
+}
+
+/* norm(x) * (1 + scale) of some rows, for products with q, k and v; in `a` [count, D] or quantized. Given back
+ * with mebi__rows_give. */
+static mebi__view attention_rows(mebi__stream *s, const block_run *r, mebi__view x, mebi__view a) {
+    mebi__view rows = mebi__rows_over(s, &r->b->q, a);
+    mebi__rms_norm(s, x, mebi__rows_norm(rows, r->b->attention_norm1, r->m->ones), r->mod.scale_attention,
+                   r->m->config.norm_eps, rows);
+    return rows;
+}
+
+/* The reference fixes it for heads, whatever norm_eps is. */
+static const float head_eps = 1e-5f;
+
+/* k, v [tokens, D] of all rows of x. */
+static void make_keys(mebi__stream *s, const block_run *r, mebi__view x, mebi__view k, mebi__view v) {
+    const mebi__dit_config *c = &r->m->config;
+    int64_t tokens = x.shape.dim[0];
+    for (int64_t first = 0; first < tokens && s->status == MEBI_OK; first += r->chunk) {
+        int64_t count = tokens - first < r->chunk ? tokens - first : r->chunk;
+        mebi__view a = mebi__take2(s, MEBI__F32, count, c->dim);
+        mebi__view rows = attention_rows(s, r, mebi__view_rows(x, first, count), a);
+        mebi__product(s, rows, &r->b->k, mebi__view_rows(k, first, count));
+        mebi__product(s, rows, &r->b->v, mebi__view_rows(v, first, count));
+        mebi__rows_give(s, &rows);
+        mebi__give(s, &a);
+    }
+    mebi__norm_rope(s, k, c->heads, r->b->norm_k, head_eps, r->cos, r->sin, MEBI__ROPE_PAIRS);
 }
 
 /* x += tanh(gate) * norm2(attention(norm1(x) * (1 + scale))) */
-static void attend(mebi__stream *s, const mebi__dit *m, const mebi__dit_block *b,
-                   const modulation *mod, mebi__view cos, mebi__view sin, mebi__view x) {
-    const mebi__dit_config *c = &m->config;
+static void attend(mebi__stream *s, const block_run *r, mebi__view x) {
+    const mebi__dit_config *c = &r->m->config;
     int64_t tokens = x.shape.dim[0], d = c->dim;
-    const float head_eps = 1e-5f; /* the reference fixes it, whatever norm_eps is */
-    mebi__view a = mebi__take2(s, MEBI__F32, tokens, d);
-    mebi__view q = mebi__take2(s, MEBI__F32, tokens, d);
     mebi__view k = mebi__take2(s, MEBI__F32, tokens, d);
     mebi__view v = mebi__take2(s, MEBI__F32, tokens, d);
-    mebi__view rows = mebi__rows_over(s, &b->q, a);
-    mebi__rms_norm(s, x, mebi__rows_norm(rows, b->attention_norm1, m->ones), mod->scale_attention,
-                   c->norm_eps, rows);
-    mebi__product(s, rows, &b->q, q);
-    mebi__product(s, rows, &b->k, k);
-    mebi__product(s, rows, &b->v, v);
-    mebi__rows_give(s, &rows);
-    mebi__norm_rope(s, q, c->heads, b->norm_q, head_eps, cos, sin, MEBI__ROPE_PAIRS);
-    mebi__norm_rope(s, k, c->heads, b->norm_k, head_eps, cos, sin, MEBI__ROPE_PAIRS);
-    mebi__attention(s, q, k, v, c->heads, c->heads, 0, a);
-    rows = mebi__rows_take(s, &b->o, a);
-    mebi__product(s, rows, &b->o, q);
-    mebi__rows_give(s, &rows);
-    mebi__gated_residual(s, x, q, b->attention_norm2, c->norm_eps, mod->gate_attention);
+    make_keys(s, r, x, k, v);
+    for (int64_t first = 0; first < tokens && s->status == MEBI_OK; first += r->chunk) {
+        int64_t count = tokens - first < r->chunk ? tokens - first : r->chunk;
+        mebi__view part = mebi__view_rows(x, first, count);
+        mebi__view a = mebi__take2(s, MEBI__F32, count, d);
+        mebi__view q = mebi__take2(s, MEBI__F32, count, d);
+        mebi__view rows = attention_rows(s, r, part, a);
+        mebi__product(s, rows, &r->b->q, q);
+        mebi__rows_give(s, &rows);
+        mebi__norm_rope(s, q, c->heads, r->b->norm_q, head_eps, mebi__view_rows(r->cos, first, count),
+                        mebi__view_rows(r->sin, first, count), MEBI__ROPE_PAIRS);
+        mebi__attention(s, q, k, v, c->heads, c->heads, 0, a);
+        rows = mebi__rows_take(s, &r->b->o, a);
+        mebi__product(s, rows, &r->b->o, q);
+        mebi__rows_give(s, &rows);
+        mebi__gated_residual(s, part, q, r->b->attention_norm2, c->norm_eps, r->mod.gate_attention);
+        mebi__give(s, &q);
+        mebi__give(s, &a);
+    }
     mebi__give(s, &v);
     mebi__give(s, &k);
-    mebi__give(s, &q);
-    mebi__give(s, &a);
 }
 
 /* x += tanh(gate) * norm2(w2(silu(w1 a) * w3 a)), a = norm1(x) * (1 + scale) */
-static void feed_forward(mebi__stream *s, const mebi__dit *m, const mebi__dit_block *b,
-                         const modulation *mod, mebi__view x) {
-    const mebi__dit_config *c = &m->config;
-    int64_t tokens = x.shape.dim[0], chunks = (tokens + FFN_ROWS - 1) / FFN_ROWS;
-    int64_t chunk = (tokens + chunks - 1) / chunks;
-    mebi__view a = mebi__take2(s, MEBI__F32, tokens, c->dim);
-    /* In chunks: no row knows another, and the wide tensors stay small. */
-    for (int64_t first = 0; first < tokens && s->status == MEBI_OK; first += chunk) {
-        int64_t count = tokens - first < chunk ? tokens - first : chunk;
-        mebi__view part = mebi__view_rows(a, first, count);
+static void feed_forward(mebi__stream *s, const block_run *r, mebi__view x) {
+    const mebi__dit_config *c = &r->m->config;
+    const mebi__dit_block *b = r->b;
+    int64_t tokens = x.shape.dim[0];
+    for (int64_t first = 0; first < tokens && s->status == MEBI_OK; first += r->chunk) {
+        int64_t count = tokens - first < r->chunk ? tokens - first : r->chunk;
+        mebi__view part = mebi__view_rows(x, first, count);
+        mebi__view a = mebi__take2(s, MEBI__F32, count, c->dim);
         mebi__view h1 = mebi__take2(s, MEBI__F32, count, c->ffn_hidden);
         mebi__view h3 = mebi__take2(s, MEBI__F32, count, c->ffn_hidden);
-        mebi__view rows = mebi__rows_over(s, &b->w1, part);
-        mebi__rms_norm(s, mebi__view_rows(x, first, count), mebi__rows_norm(rows, b->ffn_norm1, m->ones),
-                       mod->scale_ffn, c->norm_eps, rows);
+        mebi__view rows = mebi__rows_over(s, &b->w1, a);
+        mebi__rms_norm(s, part, mebi__rows_norm(rows, b->ffn_norm1, r->m->ones), r->mod.scale_ffn,
+                       c->norm_eps, rows);
         mebi__product(s, rows, &b->w1, h1);
         mebi__product(s, rows, &b->w3, h3);
         mebi__rows_give(s, &rows);
         rows = mebi__rows_over(s, &b->w2, h1);
         mebi__swiglu(s, h1, h3, rows);
         mebi__give(s, &h3);
-        mebi__product(s, rows, &b->w2, part);
+        mebi__product(s, rows, &b->w2, a);
         mebi__rows_give(s, &rows);
         mebi__give(s, &h1);
+        mebi__gated_residual(s, part, a, b->ffn_norm2, c->norm_eps, r->mod.gate_ffn);
+        mebi__give(s, &a);
     }
-    mebi__gated_residual(s, x, a, b->ffn_norm2, c->norm_eps, mod->gate_ffn);
-    mebi__give(s, &a);
 }
 
-static void run_block(mebi__stream *s, const mebi__dit *m, const mebi__dit_block *b,
-                      const modulation *mod, mebi__view cos, mebi__view sin, mebi__view x) {
-    attend(s, m, b, mod, cos, sin, x);
-    feed_forward(s, m, b, mod, x);
+static void run_block(mebi__stream *s, block_run r, int few, mebi__view x) {
+    r.chunk = chunk_of(x.shape.dim[0], few);
+    attend(s, &r, x);
+    feed_forward(s, &r, x);
     mebi__stream_submit(s);
 }
 
@@ -239,10 +283,13 @@ void mebi__dit_prompt_take(mebi__stream *s, const mebi__dit *m, mebi__view featu
     mebi__rope_fill(s, &angles, token_position, &l, out->cos, out->sin);
     embed_caption(s, m, features, out->caption);
     mebi__stage(s, "dit.cap_embedder", -1, out->caption);
-    const modulation plain = {0};
+    block_run run = {.m = m,
+                     .cos = mebi__view_rows(out->cos, l.image, l.caption),
+                     .sin = mebi__view_rows(out->sin, l.image, l.caption)};
     for (int i = 0; i < c->refiner_layers && s->status == MEBI_OK; i++) {
-        run_block(s, m, &m->context_refiner[i], &plain, mebi__view_rows(out->cos, l.image, l.caption),
-                  mebi__view_rows(out->sin, l.image, l.caption), out->caption);
+        mebi__turn(s, c->refiner_layers + c->layers + i, -1);
+        run.b = &m->context_refiner[i];
+        run_block(s, run, 0, out->caption);
         mebi__stage(s, "dit.context_refiner", i, out->caption);
     }
 }
@@ -272,32 +319,22 @@ static void upload_time_features(mebi__stream *s, const mebi__dit_config *c, flo
 
 void mebi__dit_step_take(mebi__stream *s, const mebi__dit *m, float time, mebi__dit_step *out) {
     const mebi__dit_config *c = &m->config;
-    int64_t d = c->dim, blocks = (int64_t)c->refiner_layers + c->layers;
-    out->block = mebi__take2(s, MEBI__F32, blocks, 4 * d);
-    out->final = mebi__take2(s, MEBI__F32, 1, d);
+    out->time = mebi__take2(s, MEBI__F32, 1, c->adaln_dim);
+    out->block = mebi__take2(s, MEBI__F32, 1, 4 * (int64_t)c->dim);
     mebi__view features = mebi__take2(s, MEBI__F32, 1, c->time_frequencies);
     mebi__view hidden = mebi__take2(s, MEBI__F32, 1, c->time_hidden);
-    mebi__view t = mebi__take2(s, MEBI__F32, 1, c->adaln_dim);
     upload_time_features(s, c, time, features);
     mebi__linear(s, features, m->time_w1, m->time_b1, hidden);
     mebi__silu(s, hidden, hidden);
-    mebi__linear(s, hidden, m->time_w2, m->time_b2, t);
-    mebi__stage(s, "dit.t_emb", -1, t);
-    for (int64_t i = 0; i < blocks; i++) {
-        const mebi__dit_block *b =
-            i < c->refiner_layers ? &m->noise_refiner[i] : &m->layer[i - c->refiner_layers];
-        mebi__linear(s, t, b->modulation_w, b->modulation_b, mebi__view_rows(out->block, i, 1));
-    }
-    mebi__silu(s, t, t); /* before the final layer's linear only */
-    mebi__linear(s, t, m->final_modulation_w, m->final_modulation_b, out->final);
-    mebi__give(s, &t);
+    mebi__linear(s, hidden, m->time_w2, m->time_b2, out->time);
+    mebi__stage(s, "dit.t_emb", -1, out->time);
     mebi__give(s, &hidden);
     mebi__give(s, &features);
 }
 
 void mebi__dit_step_give(mebi__stream *s, mebi__dit_step *step) {
-    mebi__give(s, &step->final);
     mebi__give(s, &step->block);
+    mebi__give(s, &step->time);
 }
 
 /* ---- the pass ---- */
@@ -348,30 +385,96 @@ static void final_layer(mebi__stream *s, const mebi__dit *m, mebi__view scale, m
     mebi__give(s, &tokens);
 }
 
+/* One prompt's pass over all pictures. */
+typedef struct pass {
+    const mebi__dit_prompt *prompt;
+    int64_t tokens; /* of each picture */
+    mebi__view x;   /* [pictures * tokens, D] */
+} pass;
+
+/* One picture of several: [C, h, w] of [n, C, h, w]. */
+static mebi__view picture_of(mebi__view all, int64_t i) {
+    return mebi__view_as(mebi__view_rows(all, i, 1), 3, all.shape.dim + 1);
+}
+
+/* All blocks of one kind, each over all sequences. image: of the image tokens alone. */
+static void run_blocks(mebi__stream *s, const mebi__dit_group *g, const pass *passes, int image_tokens_only,
+                       int64_t image) {
+    const mebi__dit *m = g->m;
+    const mebi__dit_config *c = &m->config;
+    const int count = image_tokens_only ? c->refiner_layers : c->layers;
+    const int before = image_tokens_only ? 0 : c->refiner_layers, all = c->refiner_layers + c->layers;
+    block_run run = {.m = m};
+    for (int i = 0; i < count && s->status == MEBI_OK; i++) {
+        run.b = image_tokens_only ? &m->noise_refiner[i] : &m->layer[i];
+        mebi__turn(s, before + i, before + i + 1 < all ? before + i + 1 : -1);
+        modulate(s, run.b, g->step, &run.mod);
+        for (int64_t k = 0; k < g->prompts * g->latents.shape.dim[0] && s->status == MEBI_OK; k++) {
+            const pass *p = &passes[k % g->prompts];
+            int64_t rows = image_tokens_only ? image : p->tokens;
+            mebi__view x = mebi__view_rows(p->x, k / g->prompts * p->tokens, rows);
+            run.cos = mebi__view_rows(p->prompt->cos, 0, rows);
+            run.sin = mebi__view_rows(p->prompt->sin, 0, rows);
+            run_block(s, run, g->few_rows, x);
+            mebi__stage(s, image_tokens_only ? "dit.noise_refiner" : "dit.layers", i, x);
+        }
+    }
+}
+
+static void begin_pass(mebi__stream *s, const mebi__dit_group *g, int64_t image, pass *p) {
+    for (int64_t i = 0; i < g->latents.shape.dim[0] && s->status == MEBI_OK; i++) {
+        mebi__view x = mebi__view_rows(p->x, i * p->tokens, image);
+        embed_image(s, g->m, picture_of(g->latents, i), x);
+        mebi__stage(s, "dit.x_embedder", -1, x);
+        mebi__copy(s, p->prompt->caption, mebi__view_rows(p->x, i * p->tokens + image, p->tokens - image));
+    }
+}
+
+static void end_pass(mebi__stream *s, const mebi__dit_group *g, const pass *p, mebi__view scale, mebi__view out) {
+    for (int64_t i = 0; i < g->latents.shape.dim[0] && s->status == MEBI_OK; i++) {
+        mebi__view one = picture_of(out, i);
+        final_layer(s, g->m, scale, mebi__view_rows(p->x, i * p->tokens, p->tokens), one);
+        mebi__stage(s, "dit.output", -1, one);
+    }
+}
+
+/* [1, D] */
+static mebi__view final_scale(mebi__stream *s, const mebi__dit *m, const mebi__dit_step *step) {
+    mebi__view scale = mebi__take2(s, MEBI__F32, 1, m->config.dim);
+    mebi__view t = mebi__take2(s, MEBI__F32, 1, m->config.adaln_dim);
+    mebi__silu(s, step->time, t); /* before this linear only */
+    mebi__linear(s, t, m->final_modulation_w, m->final_modulation_b, scale);
+    mebi__give(s, &t);
+    return scale;
+}
+
+void mebi__dit_forward_group(mebi__stream *s, const mebi__dit_group *g) {
+    const mebi__dit *m = g->m;
+    const mebi__dit_config *c = &m->config;
+    int64_t image = image_tokens(c, g->latents.shape.dim[2], g->latents.shape.dim[3]);
+    pass each[MEBI__DIT_PROMPTS] = {0};
+    for (int i = 0; i < g->prompts; i++) {
+        each[i].prompt = g->prompt[i];
+        each[i].tokens = image + g->prompt[i]->caption.shape.dim[0];
+        each[i].x = mebi__take2(s, MEBI__F32, g->latents.shape.dim[0] * each[i].tokens, c->dim);
+        if (s->status == MEBI_OK) begin_pass(s, g, image, &each[i]);
+    }
+    run_blocks(s, g, each, 1, image);
+    run_blocks(s, g, each, 0, image);
+    mebi__view scale = final_scale(s, m, g->step);
+    for (int i = 0; i < g->prompts && s->status == MEBI_OK; i++) end_pass(s, g, &each[i], scale, g->out[i]);
+    mebi__give(s, &scale);
+    for (int i = g->prompts - 1; i >= 0; i--) mebi__give(s, &each[i].x);
+    mebi__stream_submit(s);
+}
+
 void mebi__dit_forward(mebi__stream *s, const mebi__dit *m, const mebi__dit_prompt *prompt,
                        const mebi__dit_step *step, mebi__view latent, mebi__view out) {
-    const mebi__dit_config *c = &m->config;
-    int64_t image = image_tokens(c, latent.shape.dim[1], latent.shape.dim[2]);
-    int64_t caption = prompt->caption.shape.dim[0];
-    mebi__view x = mebi__take2(s, MEBI__F32, image + caption, c->dim);
-    if (s->status != MEBI_OK) return;
-    mebi__view image_rows = mebi__view_rows(x, 0, image);
-    embed_image(s, m, latent, image_rows);
-    mebi__stage(s, "dit.x_embedder", -1, image_rows);
-    for (int i = 0; i < c->refiner_layers && s->status == MEBI_OK; i++) {
-        modulation mod = modulation_of(step->block, i, c->dim);
-        run_block(s, m, &m->noise_refiner[i], &mod, mebi__view_rows(prompt->cos, 0, image),
-                  mebi__view_rows(prompt->sin, 0, image), image_rows);
-        mebi__stage(s, "dit.noise_refiner", i, image_rows);
-    }
-    mebi__copy(s, prompt->caption, mebi__view_rows(x, image, caption));
-    for (int i = 0; i < c->layers && s->status == MEBI_OK; i++) {
-        modulation mod = modulation_of(step->block, c->refiner_layers + i, c->dim);
-        run_block(s, m, &m->layer[i], &mod, prompt->cos, prompt->sin, x);
-        mebi__stage(s, "dit.layers", i, x);
-    }
-    final_layer(s, m, step->final, x, out);
-    mebi__stage(s, "dit.output", -1, out);
-    mebi__give(s, &x);
-    mebi__stream_submit(s);
+    const int64_t one[] = {1, latent.shape.dim[0], latent.shape.dim[1], latent.shape.dim[2]};
+    mebi__dit_forward_group(s, &(mebi__dit_group){.m = m,
+                                                  .step = step,
+                                                  .prompt = {prompt},
+                                                  .prompts = 1,
+                                                  .latents = mebi__view_as(latent, 4, one),
+                                                  .out = {mebi__view_as(out, 4, one)}});
 }

@@ -54,10 +54,10 @@ void mebi__dit_prompt_take(mebi__stream *s, const mebi__dit *m, mebi__view featu
                            int64_t w, mebi__dit_prompt *out);
 void mebi__dit_prompt_give(mebi__stream *s, mebi__dit_prompt *prompt);
 
-/* All that a step contributes: each modulated block's four vectors, and the final layer's one. */
+/* All that a step contributes. */
 typedef struct mebi__dit_step {
-    mebi__view block; /* [refiner_layers + layers, 4D] */
-    mebi__view final; /* [1, D] */
+    mebi__view time;  /* [1, adaln_dim]: the embedded time */
+    mebi__view block; /* [1, 4D]: the vectors of the block at work */
 } mebi__dit_step;
 
 /* For the time 1 - sigma, once a step. */
@@ -68,5 +68,22 @@ void mebi__dit_step_give(mebi__stream *s, mebi__dit_step *step);
  * a layer. */
 void mebi__dit_forward(mebi__stream *s, const mebi__dit *m, const mebi__dit_prompt *prompt,
                        const mebi__dit_step *step, mebi__view latent, mebi__view out);
+
+enum { MEBI__DIT_PROMPTS = 2 };
+
+/* Several pictures, each with every one of some prompts: all of them pass a layer before the next one's turn. */
+typedef struct mebi__dit_group {
+    const mebi__dit *m;
+    const mebi__dit_step *step;
+    const mebi__dit_prompt *prompt[MEBI__DIT_PROMPTS];
+    int prompts;
+    mebi__view latents;                /* [n, C, h, w] */
+    mebi__view out[MEBI__DIT_PROMPTS]; /* [n, C, h, w] each */
+    int few_rows;                      /* 1: in chunks of few rows */
+} mebi__dit_group;
+
+/* The same bits as mebi__dit_forward of each. Tells s->turn of its layers: the noise refiner's, then the others,
+ * counted from 0. Submits once a layer and sequence. */
+void mebi__dit_forward_group(mebi__stream *s, const mebi__dit_group *group);
 
 #endif

@@ -8,36 +8,23 @@
 #include <math.h>
 #include <stdio.h>
 
-/* Room for one more of `size` bytes in a list of count; 0 without memory. */
-static int make_room(mebi__params *p, void **list, int count, int *capacity, size_t size) {
-    int wanted = *capacity ? 2 * *capacity : 64;
-    if (count < *capacity) return 1;
-    void *grown = mebi__realloc_array(MEBI__TAG_GENERAL, *list, (size_t)wanted, size);
-    if (!grown) {
-        p->status = mebi__fail(p->err, MEBI_NO_MEMORY, "No memory for a model's tensors.");
-        return 0;
-    }
-    *list = grown;
-    *capacity = wanted;
-    return 1;
-}
-
-void mebi__params_pack_later(mebi__params *p, mebi__matrix *matrix, const mebi__tensor *t) {
+int mebi__params_pack_later(mebi__params *p, mebi__matrix *matrix, const mebi__tensor *t) {
     mebi__shape shape = {2, {t->shape.dim[0], t->shape.dim[1]}};
     mebi__pack_job job = {.matrix = matrix, .tensor = t, .offset = p->packed_bytes};
     void *list = p->job;
-    if (p->status != MEBI_OK || !mebi__shape_bytes(&shape, MEBI__INT8_PANELS, &job.bytes)) return;
-    if (!make_room(p, &list, p->jobs, &p->job_capacity, sizeof job)) return;
+    if (p->status != MEBI_OK || !mebi__shape_bytes(&shape, MEBI__INT8_PANELS, &job.bytes)) return 0;
+    if (!mebi__params_make_room(p, &list, p->jobs, &p->job_capacity, sizeof job)) return 0;
     p->job = list;
     p->job[p->jobs++] = job;
     p->packed_bytes += job.bytes; /* a multiple of 64, as every panel's */
+    return 1;
 }
 
 void mebi__param_smooth(mebi__params *p, const mebi__matrix *gate, const mebi__matrix *up,
                         const mebi__matrix *down) {
     void *list = p->smooth;
     if (p->status != MEBI_OK || p->how.precision != MEBI__PRECISION_INT8) return;
-    if (!make_room(p, &list, p->smooths, &p->smooth_capacity, sizeof *p->smooth)) return;
+    if (!mebi__params_make_room(p, &list, p->smooths, &p->smooth_capacity, sizeof *p->smooth)) return;
     p->smooth = list;
     p->smooth[p->smooths++] = (mebi__smooth){gate, up, down};
 }
@@ -191,11 +178,7 @@ static mebi_status pack_all(mebi__params *p, unsigned char *to) {
     packing c = {.p = p, .to = to};
     mebi_status status = pack_jobs(&c);
     mebi__free(c.down);
-    MEBI_TRY(status);
-    /* The plain forms were read once and will hardly be again. */
-    for (int i = 0; i < mebi__tensors_map_count(p->how.tensors); i++)
-        mebi__map_rest(mebi__tensors_map(p->how.tensors, i));
-    return MEBI_OK;
+    return status;
 }
 
 static int is_cancelled(void *context) {

@@ -1,4 +1,5 @@
-/* From tensors in a mapped file to views on a device. Must never trust a tensor's alignment. */
+/* From tensors in a mapped file to views on a device. Must never trust a tensor's alignment, nor take
+ * memory for mapped that isn't: letting that go would empty it. */
 #include "model/packing.h"
 
 #include <math.h>
@@ -9,13 +10,135 @@ void mebi__params_begin(mebi__params *p, const mebi__loading *how, mebi__tag tag
     *p = (mebi__params){.how = *how, .tag = tag, .err = err};
 }
 
+/* ---- which bytes of which files ---- */
+
+int mebi__params_make_room(mebi__params *p, void **list, int count, int *capacity, size_t size) {
+    int wanted = *capacity ? 2 * *capacity : 64;
+    if (count < *capacity) return 1;
+    void *grown = mebi__realloc_array(MEBI__TAG_GENERAL, *list, (size_t)wanted, size);
+    if (!grown) {
+        p->status = mebi__fail(p->err, MEBI_NO_MEMORY, "No memory for a model's tensors.");
+        return 0;
+    }
+    *list = grown;
+    *capacity = wanted;
+    return 1;
+}
+
+void mebi__params_begin_layer(mebi__params *p, int alone) {
+    p->in_layer = 1;
+    p->layers++;
+    if (!alone) p->chain_layers = p->layers;
+}
+
+/* Nothing will be read: what would be copied need not be made. */
+static int is_imaginary(const mebi__params *p) {
+    return p->how.device->table->imaginary;
+}
+
+static int is_mapped(const mebi__params *p, const void *data, size_t bytes) {
+    const uintptr_t at = (uintptr_t)data;
+    for (int i = 0; i < mebi__tensors_map_count(p->how.tensors); i++) {
+        const mebi__map *map = mebi__tensors_map(p->how.tensors, i);
+        const uintptr_t begin = (uintptr_t)map->data;
+        if (at >= begin && at - begin <= map->bytes && bytes <= map->bytes - (at - begin)) return 1;
+    }
+    return 0;
+}
+
+static void note_span(mebi__params *p, mebi__param_span span) {
+    void *list = p->span;
+    if (p->status != MEBI_OK) return;
+    if (!mebi__params_make_room(p, &list, p->spans, &p->span_capacity, sizeof span)) return;
+    span.layer = p->in_layer ? p->layers - 1 : -1;
+    p->span = list;
+    p->span[p->spans++] = span;
+}
+
+/* A matrix that is used where it lies; one that is nowhere yet counts where nothing is read. */
+static void note_plain(mebi__params *p, const void *data, size_t bytes) {
+    int mapped = is_mapped(p, data, bytes);
+    if (mapped || is_imaginary(p)) note_span(p, (mebi__param_span){.at = mapped ? data : NULL, .bytes = bytes});
+}
+
+/* Of one matrix outside the layers at most this much counts: only the encoder's table of tokens has more,
+ * and a prompt reads some hundred of its rows, each with its neighbourhood of 64 KiB. */
+enum { END_BYTES = 32 << 20 };
+
+static mebi__range range_of(const mebi__params *p, const mebi__param_span *span) {
+    const unsigned char *at = span->at;
+    if (span->packed && !p->cache.data) return (mebi__range){0}; /* packed into memory of its own */
+    if (span->packed) at = p->cache.data + span->offset;
+    return mebi__range_of_pages(at, span->bytes);
+}
+
+/* Adds to a layer's ranges, or makes the last one longer. */
+static void settle_span(mebi__params *p, const mebi__param_span *span, int *ranges) {
+    const mebi__range r = range_of(p, span);
+    mebi__param_layer *l = span->layer < 0 ? NULL : &p->layer[span->layer];
+    mebi__range *last = l && l->count ? &p->range[*ranges - 1] : NULL;
+    if (!l) p->end_bytes += r.bytes < END_BYTES ? r.bytes : END_BYTES;
+    else if (!r.at) l->bytes += r.bytes;
+    else if (last && r.at >= last->at && r.at <= last->at + last->bytes) {
+        size_t end = (size_t)(r.at - last->at) + r.bytes, more = end > last->bytes ? end - last->bytes : 0;
+        last->bytes += more;
+        l->bytes += more;
+    } else {
+        if (l->count++ == 0) l->first = *ranges;
+        p->range[(*ranges)++] = r;
+        l->bytes += r.bytes;
+    }
+}
+
+/* Layers are loaded one after the other, so each one's spans are neighbours in the list. */
+static void settle_spans(mebi__params *p) {
+    int ranges = 0;
+    if (p->status != MEBI_OK || !p->spans) return;
+    p->range = mebi__alloc_array(MEBI__TAG_GENERAL, (size_t)p->spans, sizeof *p->range);
+    p->layer = mebi__alloc_array(MEBI__TAG_GENERAL, (size_t)p->layers + 1, sizeof *p->layer);
+    if (!p->range || !p->layer) {
+        p->status = mebi__fail(p->err, MEBI_NO_MEMORY, "No memory for a model's tensors.");
+        return;
+    }
+    for (int i = 0; i < p->spans; i++) settle_span(p, &p->span[i], &ranges);
+}
+
+void mebi__params_rest(const mebi__params *p) {
+    for (int i = 0; p->how.tensors && i < mebi__tensors_map_count(p->how.tensors); i++)
+        mebi__map_rest(mebi__tensors_map(p->how.tensors, i));
+    if (p->cache.ready) mebi__map_rest(&p->cache.map);
+}
+
+size_t mebi__params_file_bytes(const mebi__params *p) {
+    size_t sum = p->end_bytes;
+    for (int i = 0; p->layer && i < p->layers; i++) sum += p->layer[i].bytes;
+    return sum;
+}
+
+size_t mebi__params_window_bytes(const mebi__params *p) {
+    size_t most = 0;
+    for (int i = 0; p->layer && i < p->layers; i++) {
+        size_t two = p->layer[i].bytes;
+        if (i < p->chain_layers && p->chain_layers > 1) two += p->layer[(i + 1) % p->chain_layers].bytes;
+        if (two > most) most = two;
+    }
+    return p->end_bytes + most;
+}
+
+/* ---- the whole ---- */
+
 mebi_status mebi__params_end(mebi__params *p) {
     if (p->status == MEBI_OK) p->status = mebi__tensors_report(p->how.tensors, p->err);
     if (p->status == MEBI_OK) p->status = mebi__params_pack(p);
+    settle_spans(p);
+    /* What was copied or packed was read once and will hardly be again. */
+    mebi__params_rest(p);
     mebi__free(p->job);
     mebi__free(p->smooth);
+    mebi__free(p->span);
     p->job = NULL;
     p->smooth = NULL;
+    p->span = NULL;
     p->err = NULL; /* the caller's error need not outlive loading */
     return p->status;
 }
@@ -25,6 +148,9 @@ void mebi__params_release(mebi__params *p) {
     mebi__free(p->buffer);
     mebi__free(p->job);
     mebi__free(p->smooth);
+    mebi__free(p->span);
+    mebi__free(p->range);
+    mebi__free(p->layer);
     mebi__free(p->packed);
     mebi__cache_close(&p->cache);
     *p = (mebi__params){0};
@@ -45,11 +171,6 @@ int mebi__params_keep(mebi__params *p, mebi__buffer *buffer) {
     }
     p->buffer[p->count++] = buffer;
     return 1;
-}
-
-/* Nothing will be read: what would be copied need not be made. */
-static int is_imaginary(const mebi__params *p) {
-    return p->how.device->table->imaginary;
 }
 
 /* A buffer of its own, filled with bytes that are copied before this returns. host may be NULL on an imaginary
@@ -111,13 +232,16 @@ static mebi__view place_scaled(mebi__params *p, const mebi__tensor *t) {
     return v;
 }
 
-static mebi__view plain_matrix(mebi__params *p, const mebi__tensor *t) {
+/* read: a job reads it, or else only a step that is done again. */
+static mebi__view plain_matrix(mebi__params *p, const mebi__tensor *t, int read) {
     mebi__view v = {0};
     size_t bytes;
     if (!t || !mebi__shape_bytes(&t->shape, t->dtype, &bytes)) return v;
     if (t->scales > 1) return place_scaled(p, t);
-    if ((uintptr_t)t->data % mebi__dtype_alignment(t->dtype) == 0) v = use_in_place(p, t, bytes);
-    else v = place(p, &t->shape, t->dtype, t->data, bytes);
+    if ((uintptr_t)t->data % mebi__dtype_alignment(t->dtype) == 0) {
+        v = use_in_place(p, t, bytes);
+        if (read) note_plain(p, t->data, bytes);
+    } else v = place(p, &t->shape, t->dtype, t->data, bytes);
     if (t->scales) v.scale = t->scale[0];
     return v;
 }
@@ -127,7 +251,7 @@ mebi__view mebi__param_matrix(mebi__params *p, int64_t rows, int64_t columns, co
     va_start(args, name);
     const mebi__tensor *t = want(p, 2, (int64_t[]){rows, columns}, name, args);
     va_end(args);
-    return plain_matrix(p, t);
+    return plain_matrix(p, t, 1);
 }
 
 void mebi__param_product(mebi__params *p, mebi__matrix *out, int64_t rows, int64_t columns,
@@ -136,8 +260,10 @@ void mebi__param_product(mebi__params *p, mebi__matrix *out, int64_t rows, int64
     va_start(args, name);
     const mebi__tensor *t = want(p, 2, (int64_t[]){rows, columns}, name, args);
     va_end(args);
-    *out = (mebi__matrix){.plain = plain_matrix(p, t)};
-    if (t && p->how.precision == MEBI__PRECISION_INT8) mebi__params_pack_later(p, out, t);
+    int packs = t && p->how.precision == MEBI__PRECISION_INT8 && mebi__params_pack_later(p, out, t);
+    *out = (mebi__matrix){.plain = plain_matrix(p, t, !packs)};
+    const mebi__pack_job *job = packs ? &p->job[p->jobs - 1] : NULL;
+    if (job) note_span(p, (mebi__param_span){.packed = 1, .offset = job->offset, .bytes = job->bytes});
 }
 
 void mebi__param_fold(mebi__params *p, const mebi__matrix *matrix, const char *norm, ...) {

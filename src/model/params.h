@@ -9,6 +9,7 @@
 #define MEBI_MODEL_PARAMS_H
 
 #include "base/cache.h"
+#include "base/prefetch.h"
 #include "compute/device.h"
 #include "model/matrix.h"
 #include "weights/tensors.h"
@@ -47,6 +48,20 @@ typedef struct mebi__pack_job {
     size_t offset, bytes; /* in the packed block */
 } mebi__pack_job;
 
+/* Bytes of a mapped file that a view lies in, in the form that the part's precision reads. */
+typedef struct mebi__param_span {
+    const unsigned char *at; /* NULL: at offset in the packed block, or nowhere */
+    int packed;
+    size_t offset, bytes;
+    int layer; /* -1: of none */
+} mebi__param_span;
+
+/* A layer's mapped weights: some of mebi__params.range. */
+typedef struct mebi__param_layer {
+    int first, count;
+    size_t bytes;
+} mebi__param_layer;
+
 /* The buffers behind one part's views. Start with mebi__params_begin; the first error sticks. */
 typedef struct mebi__params {
     mebi__loading how;
@@ -61,6 +76,15 @@ typedef struct mebi__params {
     size_t packed_bytes;
     mebi__cache_entry cache; /* data NULL: none */
     unsigned char *packed;   /* NULL: none */
+    /* What of the part is mapped, in whole pages. Until mebi__params_end: spans only. */
+    mebi__param_span *span;
+    int spans, span_capacity;
+    mebi__range *range; /* of the layers, one layer after the other */
+    mebi__param_layer *layer;
+    int layers;       /* begun so far; while loading, what is loaded belongs to the last if in_layer */
+    int chain_layers; /* the first so many run one after the other, the rest each for itself */
+    int in_layer;
+    size_t end_bytes; /* of what belongs to no layer */
     mebi_status status;
     mebi_error *err;
 } mebi__params;
@@ -69,6 +93,18 @@ void mebi__params_begin(mebi__params *p, const mebi__loading *how, mebi__tag tag
 /* Every tensor asked for was there: MEBI_OK, or what was wrong with which. Packs what is to be packed. */
 MEBI_MUST_USE mebi_status mebi__params_end(mebi__params *p);
 void mebi__params_release(mebi__params *p);
+
+/* What is loaded from now on belongs to a layer that runs after the one begun before (its number is how
+ * many were begun before it), or, once `alone` was 1, to one that runs for itself. */
+void mebi__params_begin_layer(mebi__params *p, int alone);
+
+/* The part's mapped weights may go until they are read again. Weights in memory of their own stay. */
+void mebi__params_rest(const mebi__params *p);
+/* Mapped bytes that a job reads, in the part's precision, and how many of them are in memory at most when
+ * layers come and go: what belongs to none, and of the layers the largest two neighbours (of those that run
+ * for themselves, the largest). What a job does again in exact arithmetic reads more. */
+size_t mebi__params_file_bytes(const mebi__params *p);
+size_t mebi__params_window_bytes(const mebi__params *p);
 
 /* A matrix [rows, columns] in the file's own type, its scale in the view. After an error or for a tensor that
  * is missing the view has no buffer; mebi__params_end tells. */

@@ -1,5 +1,6 @@
 /* The stages of a job. Must never hold a stage's result on the device alone. */
 #include "model/pipeline.h"
+#include "model/residency.h"
 
 int mebi__pipeline_multiple(const mebi__pipeline *p) {
     return mebi__vae_scale(&p->vae.config) * p->dit.config.patch;
@@ -29,9 +30,10 @@ static int begin_again(mebi__stream *s, const mebi__params *part, mebi__view x, 
 
 void mebi__pipeline_encode(mebi__stream *s, const mebi__pipeline *p, const mebi__strategy *way,
                            const int32_t *ids, int count, float *features) {
-    (void)way;
+    mebi__residency weights = {0};
     mebi__view flag = mebi__take1(s, MEBI__I32, 1);
     mebi__view x = mebi__take2(s, MEBI__F32, count, p->encoder.config.hidden);
+    if (way->stream) mebi__residency_begin(&weights, s, p->prefetch, &p->encoder.params);
     mebi__qwen3_forward(s, &p->encoder, ids, count, x);
     if (begin_again(s, &p->encoder.params, x, flag)) {
         mebi__qwen3_forward(s, &p->encoder, ids, count, x);
@@ -40,8 +42,13 @@ void mebi__pipeline_encode(mebi__stream *s, const mebi__pipeline *p, const mebi_
     demand_finite(s, x, flag, "The text encoder's features");
     mebi__download(s, x, features);
     mebi__stream_wait(s);
+    mebi__residency_end(&weights, s);
     mebi__give(s, &x);
     mebi__give(s, &flag);
+}
+
+void mebi__pipeline_free_encoder(const mebi__pipeline *p) {
+    mebi__params_rest(&p->encoder.params);
 }
 
 static void condition(mebi__stream *s, const mebi__pipeline *p, const mebi__sampling *how,
@@ -55,9 +62,13 @@ static void condition(mebi__stream *s, const mebi__pipeline *p, const mebi__samp
 void mebi__pipeline_condition(mebi__stream *s, const mebi__pipeline *p, const mebi__sampling *how,
                               const float *positive, int tokens, const float *negative,
                               int negative_tokens, mebi__conditions *out) {
+    mebi__residency weights;
     *out = (mebi__conditions){.guided = negative_tokens > 0};
+    /* The layers that refine captions are large, never quantized, and not read again in this job. */
+    mebi__residency_begin(&weights, s, NULL, &p->dit.params);
     condition(s, p, how, positive, tokens, &out->positive);
     if (out->guided) condition(s, p, how, negative, negative_tokens, &out->negative);
+    mebi__residency_end(&weights, s);
 }
 
 void mebi__pipeline_release(mebi__stream *s, mebi__conditions *c) {
@@ -66,50 +77,94 @@ void mebi__pipeline_release(mebi__stream *s, mebi__conditions *c) {
     *c = (mebi__conditions){0};
 }
 
-/* out = the transformer's output for this step, guided if the step is. */
-static void predict(mebi__stream *s, const mebi__pipeline *p, const mebi__sampling *how,
-                    const mebi__conditions *c, float time, mebi__view latent, mebi__view out) {
+/* The sampling of some pictures on its way. */
+typedef struct denoising {
+    const mebi__pipeline *p;
+    const mebi__strategy *way;
+    const mebi__sampling *how;
+    const mebi__conditions *conditions;
+    mebi__residency weights;
+    mebi__view flag, x, out; /* x, out [n, C, h, w] */
+} denoising;
+
+/* out = the transformer's output for some pictures at this time, guided if the step is. more: 1 if another pass
+ * follows. */
+static void predict(mebi__stream *s, denoising *d, float time, int64_t first, int64_t count, int more) {
+    const mebi__sampling *how = d->how;
+    int guided =
+        d->conditions->guided && how->guidance > 0 && !(how->truncation <= 1 && time > how->truncation);
+    int together = guided && d->way->together;
     mebi__dit_step step;
-    mebi__dit_step_take(s, &p->dit, time, &step);
-    mebi__dit_forward(s, &p->dit, &c->positive, &step, latent, out);
-    int guided = c->guided && how->guidance > 0 && !(how->truncation <= 1 && time > how->truncation);
-    if (guided) {
-        mebi__view negative = mebi__take(s, MEBI__F32, 3, out.shape.dim);
-        mebi__dit_forward(s, &p->dit, &c->negative, &step, latent, negative);
-        mebi__guide(s, out, negative, how->guidance, how->normalization);
-        mebi__give(s, &negative);
+    mebi__dit_step_take(s, &d->p->dit, time, &step);
+    mebi__view out = mebi__view_rows(d->out, first, count), negative = {0};
+    if (guided) negative = mebi__take(s, MEBI__F32, 4, out.shape.dim);
+    mebi__dit_group group = {.m = &d->p->dit,
+                             .step = &step,
+                             .prompt = {&d->conditions->positive, &d->conditions->negative},
+                             .prompts = 1 + together,
+                             .latents = mebi__view_rows(d->x, first, count),
+                             .out = {out, negative},
+                             .few_rows = d->way->small_chunks};
+    d->weights.more = more || (guided && !together);
+    mebi__dit_forward_group(s, &group);
+    if (guided && !together) {
+        group.prompt[0] = &d->conditions->negative;
+        group.out[0] = negative;
+        d->weights.more = more;
+        mebi__dit_forward_group(s, &group);
     }
+    for (int64_t i = 0; guided && i < count; i++)
+        mebi__guide(s, mebi__view_rows(out, i, 1), mebi__view_rows(negative, i, 1), how->guidance, how->normalization);
+    mebi__give(s, &negative);
     mebi__dit_step_give(s, &step);
 }
 
-void mebi__pipeline_denoise(mebi__stream *s, const mebi__pipeline *p, const mebi__strategy *way,
-                            const mebi__sampling *how, const mebi__conditions *c, float *latent, int n,
-                            void (*after_step)(void *context, int step), void *context) {
-    (void)way, (void)n;
-    float sigma[MEBI__MAX_STEPS + 1];
-    int64_t channels = p->dit.config.channels, h = how->latent_height, w = how->latent_width;
-    mebi__view flag = mebi__take1(s, MEBI__I32, 1);
-    mebi__view x = mebi__take3(s, MEBI__F32, channels, h, w);
-    mebi__view out = mebi__take3(s, MEBI__F32, channels, h, w);
-    mebi__sampler_sigmas(&p->scheduler, how->steps, sigma);
-    mebi__upload(s, x, latent);
-    for (int i = how->first_step; i < how->steps && s->status == MEBI_OK; i++) {
-        float time = mebi__sampler_time(&p->scheduler, sigma[i]);
-        predict(s, p, how, c, time, x, out);
-        if (begin_again(s, &p->dit.params, out, flag)) {
-            predict(s, p, how, c, time, x, out);
+/* What came out as not a number is done again, picture by picture: none depends on the others of its group. */
+static void mend(mebi__stream *s, denoising *d, float time) {
+    const mebi__params *part = &d->p->dit.params;
+    const int64_t n = d->x.shape.dim[0];
+    if (is_finite(s, d->out, d->flag)) return;
+    for (int64_t i = 0; i < n && s->status == MEBI_OK; i++)
+        if (begin_again(s, part, mebi__view_rows(d->out, i, 1), d->flag)) {
+            predict(s, d, time, i, 1, 0);
             s->exact = 0;
         }
-        demand_finite(s, out, flag, "The transformer's velocity");
-        /* The model's output is the negated velocity. */
-        mebi__combine(s, -(sigma[i + 1] - sigma[i]), out, 1, x);
-        mebi__stage(s, "latents", i + 1, x);
-        mebi__download(s, x, latent);
+    demand_finite(s, d->out, d->flag, "The transformer's velocity");
+}
+
+static void take_step(mebi__stream *s, denoising *d, float sigma, float next, int more) {
+    const int64_t n = d->x.shape.dim[0], at_once = d->way->together ? n : 1;
+    float time = mebi__sampler_time(&d->p->scheduler, sigma);
+    for (int64_t i = 0; i < n && s->status == MEBI_OK; i += at_once)
+        predict(s, d, time, i, at_once, more || i + at_once < n);
+    mend(s, d, time);
+    /* The model's output is the negated velocity. */
+    mebi__combine(s, -(next - sigma), d->out, 1, d->x);
+}
+
+void mebi__pipeline_denoise(mebi__stream *s, const mebi__pipeline *p, const mebi__strategy *way,
+                            const mebi__sampling *how, const mebi__conditions *c, float *latents, int n,
+                            void (*after_step)(void *context, int step), void *context) {
+    float sigma[MEBI__MAX_STEPS + 1];
+    const int64_t shape[] = {n, p->dit.config.channels, how->latent_height, how->latent_width};
+    denoising d = {.p = p, .way = way, .how = how, .conditions = c};
+    d.flag = mebi__take1(s, MEBI__I32, 1);
+    d.x = mebi__take(s, MEBI__F32, 4, shape);
+    d.out = mebi__take(s, MEBI__F32, 4, shape);
+    mebi__sampler_sigmas(&p->scheduler, how->steps, sigma);
+    mebi__upload(s, d.x, latents);
+    if (way->stream) mebi__residency_begin(&d.weights, s, p->prefetch, &p->dit.params);
+    for (int i = how->first_step; i < how->steps && s->status == MEBI_OK; i++) {
+        take_step(s, &d, sigma[i], sigma[i + 1], i + 1 < how->steps);
+        for (int64_t k = 0; k < n && s->status == MEBI_OK; k++)
+            mebi__stage(s, "latents", i + 1, mebi__view_as(mebi__view_rows(d.x, k, 1), 3, shape + 1));
+        mebi__download(s, d.x, latents);
         if (mebi__stream_wait(s) == MEBI_OK && after_step) after_step(context, i + 1);
     }
-    mebi__give(s, &out);
-    mebi__give(s, &x);
-    mebi__give(s, &flag);
+    mebi__residency_end(&d.weights, s);
+    mebi__give(s, &d.out);
+    mebi__give(s, &d.x);
+    mebi__give(s, &d.flag);
 }
 
 void mebi__pipeline_decode(mebi__stream *s, const mebi__pipeline *p, const mebi__strategy *way,

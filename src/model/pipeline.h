@@ -7,6 +7,7 @@
 #ifndef MEBI_MODEL_PIPELINE_H
 #define MEBI_MODEL_PIPELINE_H
 
+#include "base/prefetch.h"
 #include "model/dit.h"
 #include "model/qwen3.h"
 #include "model/sampler.h"
@@ -19,6 +20,7 @@ typedef struct mebi__pipeline {
     mebi__dit dit;
     mebi__vae vae;
     mebi__scheduler_config scheduler;
+    mebi__prefetch *prefetch; /* for streamed weights; NULL: they come as they are read */
 } mebi__pipeline;
 
 /* How a picture is sampled. */
@@ -44,16 +46,22 @@ int mebi__pipeline_multiple(const mebi__pipeline *p);
 void mebi__pipeline_encode(mebi__stream *s, const mebi__pipeline *p, const mebi__strategy *way,
                            const int32_t *ids, int count, float *features);
 
+/* After the prompts are encoded: the encoder's mapped weights may go until they are read again. */
+void mebi__pipeline_free_encoder(const mebi__pipeline *p);
+
 /* From host features [tokens, hidden]; negative_tokens 0: no guidance. Once a job. */
 void mebi__pipeline_condition(mebi__stream *s, const mebi__pipeline *p, const mebi__sampling *how,
                               const float *positive, int tokens, const float *negative,
                               int negative_tokens, mebi__conditions *out);
 void mebi__pipeline_release(mebi__stream *s, mebi__conditions *conditions);
 
-/* latents [n, C, h, w] in host memory: noise on entry, after each step the latents so far, the result at the
- * end. after_step(context, i) is called with 1..steps; may be NULL. A step whose velocity is not
- * finite is done again with the matrices' plain form, if it had used packed ones (and s->exact_runs
- * counts it); if that doesn't help it ends with MEBI_NUMERIC and leaves the last good latents. */
+/* latents [n, C, h, w] in host memory, n >= 1: noise on entry (or, with how->first_step, what so many steps
+ * made of it), after each step the latents so far, the result at the end. way->together takes all n pictures
+ * and both of guidance's passes through each layer; else one picture and one pass after the other takes
+ * each step. The bits are the same, and those of each picture alone. after_step(context, i) is called with
+ * 1..steps when all n have made it; may be NULL. A picture whose velocity is not finite makes its step again
+ * with the matrices' plain form, if it had used packed ones (and s->exact_runs counts it); if that doesn't
+ * help it ends with MEBI_NUMERIC and leaves all n latents as the step before made them. */
 void mebi__pipeline_denoise(mebi__stream *s, const mebi__pipeline *p, const mebi__strategy *way,
                             const mebi__sampling *how, const mebi__conditions *conditions,
                             float *latents, int n, void (*after_step)(void *context, int step),

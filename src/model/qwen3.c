@@ -5,6 +5,7 @@
 
 static void load_layer(mebi__params *p, mebi__qwen3_layer *l, const mebi__qwen3_config *c, int i) {
     int64_t hidden = c->hidden, mid = c->intermediate;
+    mebi__params_begin_layer(p, 0);
     int64_t q = (int64_t)c->heads * c->head_dim, kv = (int64_t)c->kv_heads * c->head_dim;
     l->input_norm = mebi__param_vector(p, hidden, "model.layers.%d.input_layernorm.weight", i);
     l->post_norm =
@@ -127,7 +128,9 @@ void mebi__qwen3_forward(mebi__stream *s, const mebi__qwen3 *m, const int32_t *i
     mebi__upload(s, tokens, ids);
     mebi__embed(s, tokens, m->embed, features);
     mebi__stage(s, "encoder.embed", -1, features);
-    for (int i = 0; i < c->layers - 1; i++) {
+    const int last = c->layers - 2;
+    for (int i = 0; i <= last; i++) {
+        mebi__turn(s, i, i < last ? i + 1 : -1);
         attend(s, m, &m->layer[i], &rope, features);
         feed_forward(s, m, &m->layer[i], features);
         mebi__stage(s, "encoder.layer", i, features);

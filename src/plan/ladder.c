@@ -1,9 +1,6 @@
 /* Choosing a way. Must never take one that does not fit because it is fast. */
 #include "plan/ladder.h"
 
-static size_t mebi__params_file_bytes(const mebi__params *p) { (void)p; return 0; } /* STUB */
-static size_t mebi__params_window_bytes(const mebi__params *p) { (void)p; return 0; } /* STUB */
-
 size_t mebi__rung_need(const mebi__rung *r) {
     return r->own_bytes + r->dit_file_bytes + r->encoder_file_bytes;
 }

@@ -1,0 +1,143 @@
+/* A thread with a mailbox for one request. Must never read the bytes itself: a file that became shorter
+ * would end the process there, where asking the system only fails. */
+#include "base/prefetch.h"
+#include "base/memory.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Asked for at once: little enough that dropping a request takes no time one would notice. */
+enum { PIECE = 4 << 20 };
+
+struct mebi__prefetch {
+    pthread_t handle;
+    pthread_mutex_t lock;
+    pthread_cond_t wake, done;
+    const mebi__range *range; /* under lock */
+    int count;                /* under lock; 0: the mailbox is empty */
+    int stop;                 /* under lock */
+    _Atomic int dropped;
+};
+
+mebi__range mebi__range_of_pages(const void *at, size_t bytes) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)at / page * page;
+    size_t whole = ((uintptr_t)at + bytes - begin + page - 1) / page * page;
+    return (mebi__range){(const unsigned char *)begin, bytes ? whole : 0};
+}
+
+/* Where the system can't wait for pages it is at least told to read them. */
+static void bring(const mebi__range *r) {
+    static _Atomic int cannot_populate;
+    void *at = (void *)(uintptr_t)r->at;
+    if (!atomic_load(&cannot_populate)) {
+        if (madvise(at, r->bytes, MADV_POPULATE_READ) == 0) return;
+        if (errno == EINVAL) atomic_store(&cannot_populate, 1);
+    }
+    (void)madvise(at, r->bytes, MADV_WILLNEED);
+}
+
+static void bring_all(mebi__prefetch *p, const mebi__range *range, int count) {
+    for (int i = 0; i < count; i++)
+        for (size_t done = 0; done < range[i].bytes && !atomic_load(&p->dropped); done += PIECE) {
+            size_t left = range[i].bytes - done;
+            bring(&(mebi__range){range[i].at + done, left < PIECE ? left : PIECE});
+        }
+}
+
+static void *helper(void *argument) {
+    mebi__prefetch *p = argument;
+    pthread_mutex_lock(&p->lock);
+    for (;;) {
+        while (!p->count && !p->stop) pthread_cond_wait(&p->wake, &p->lock);
+        if (p->stop) break;
+        const mebi__range *range = p->range;
+        int count = p->count;
+        pthread_mutex_unlock(&p->lock);
+        bring_all(p, range, count);
+        pthread_mutex_lock(&p->lock);
+        p->count = 0;
+        pthread_cond_signal(&p->done);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+mebi_status mebi__prefetch_create(mebi__prefetch **out, mebi_error *err) {
+    mebi__prefetch *p = mebi__alloc(MEBI__TAG_GENERAL, sizeof *p);
+    *out = NULL;
+    if (!p) return mebi__fail(err, MEBI_NO_MEMORY, "No memory to read weights ahead.");
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->wake, NULL);
+    pthread_cond_init(&p->done, NULL);
+    /* It takes no signals: Ctrl-C belongs to the program's own threads. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&p->handle, NULL, helper, p);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!failed) {
+        *out = p;
+        return MEBI_OK;
+    }
+    pthread_cond_destroy(&p->done);
+    pthread_cond_destroy(&p->wake);
+    pthread_mutex_destroy(&p->lock);
+    mebi__free(p);
+    return mebi__fail(err, MEBI_NO_MEMORY, "The thread that reads weights ahead could not be started: %s.",
+                      strerror(failed));
+}
+
+void mebi__prefetch_destroy(mebi__prefetch **prefetch) {
+    mebi__prefetch *p = *prefetch;
+    if (!p) return;
+    mebi__prefetch_drop(p);
+    pthread_mutex_lock(&p->lock);
+    p->stop = 1;
+    pthread_cond_signal(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+    pthread_join(p->handle, NULL);
+    pthread_cond_destroy(&p->done);
+    pthread_cond_destroy(&p->wake);
+    pthread_mutex_destroy(&p->lock);
+    mebi__free(p);
+    *prefetch = NULL;
+}
+
+static void wait_locked(mebi__prefetch *p) {
+    while (p->count) pthread_cond_wait(&p->done, &p->lock);
+}
+
+void mebi__prefetch_ask(mebi__prefetch *p, const mebi__range *range, int count) {
+    pthread_mutex_lock(&p->lock);
+    wait_locked(p);
+    p->range = range;
+    p->count = count;
+    pthread_cond_signal(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void mebi__prefetch_wait(mebi__prefetch *p) {
+    pthread_mutex_lock(&p->lock);
+    wait_locked(p);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void mebi__prefetch_drop(mebi__prefetch *p) {
+    atomic_store(&p->dropped, 1);
+    mebi__prefetch_wait(p);
+    atomic_store(&p->dropped, 0);
+}
+
+void mebi__ranges_rest(const mebi__range *range, int count) {
+    for (int i = 0; i < count; i++) {
+        void *at = (void *)(uintptr_t)range[i].at;
+        (void)madvise(at, range[i].bytes, MADV_COLD);
+        (void)madvise(at, range[i].bytes, MADV_DONTNEED);
+    }
+}
