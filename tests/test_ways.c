@@ -136,7 +136,7 @@ static void a_plan_is_whole(void **state) {
         size_t sum = 0;
         for (int i = 0; i < MEBI_MEMORY_COUNT; i++) sum += plan.memory[i];
         assert_int_equal(sum, plan.need_bytes);
-        assert_int_equal(plan.need_bytes, plan.peak_bytes + plan.file_bytes);
+        assert_int_equal(plan.need_bytes, plan.peak_bytes + plan.file_bytes + plan.system_bytes);
         double seconds = 0;
         for (int i = 0; i < MEBI_STAGE_COUNT; i++) seconds += plan.seconds[i];
         assert_float_equal(seconds, plan.total_seconds, 1e-9 * seconds);

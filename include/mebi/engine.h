@@ -221,7 +221,8 @@ typedef struct mebi_plan {
     size_t peak_bytes;   /* of the process's own memory, at most: what the system can't take back */
     size_t file_bytes;   /* of mapped weights beside it, held for the seconds to hold: what the system can drop
                             and read again */
-    size_t need_bytes;   /* both: what is compared with the budget */
+    size_t system_bytes; /* what the system itself takes to manage these: tables of pages, about */
+    size_t need_bytes;   /* all three: what is compared with the budget */
     size_t budget_bytes; /* for the whole process */
     size_t memory[MEBI_MEMORY_COUNT]; /* need_bytes by purpose, at the moment that takes most */
     size_t base_bytes;    /* resident already */

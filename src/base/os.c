@@ -186,6 +186,10 @@ size_t mebi__memory_own(void) {
     return own ? own : field_of("/proc/self/status", "RssAnon:");
 }
 
+size_t mebi__memory_tables(void) {
+    return field_of("/proc/self/status", "VmPTE:");
+}
+
 void mebi__memory_trim(void) {
 #ifdef __GLIBC__
     (void)malloc_trim(0);

@@ -405,5 +405,6 @@ mebi_status mebi_generate(mebi_engine *engine, const mebi_request *request,
     if (status == MEBI_OK) engine->jobs++;
     give_back(j);
     mebi__free(j);
+    mebi__memory_trim(); /* a later plan counts what is held now as held */
     return status;
 }

@@ -2,7 +2,7 @@
 #include "plan/ladder.h"
 
 size_t mebi__rung_need(const mebi__rung *r) {
-    return r->own_bytes + r->dit_file_bytes + r->encoder_file_bytes;
+    return r->own_bytes + r->system_bytes + r->dit_file_bytes + r->encoder_file_bytes;
 }
 
 /* ---- one way ---- */
@@ -92,6 +92,7 @@ static mebi_status try_way(climb *c, const mebi__job_shape *shape, mebi__strateg
     r.shape.way = way;
     r.shape.batch = way.together ? c->count : 1;
     MEBI_TRY(mebi__plan_job(c->p, c->target, c->limits->rates, &r.shape, &r.cost, err));
+    r.system_bytes = c->limits->tables + r.cost.arena_bytes / 512; /* 8 bytes a page, at most */
     r.own_bytes = own_bytes(&r, c->limits, c->p->dit.config.channels);
     consider(c, &r);
     return MEBI_OK;

@@ -7,6 +7,7 @@
 /* What a way must keep to. */
 typedef struct mebi__ladder_limits {
     size_t held;    /* bytes of the process's own memory without the job's arena, scratch and latents */
+    size_t tables;  /* bytes of the system's for what is held already */
     size_t scratch; /* of those held bytes: reserved on the device already, and used again */
     size_t budget;  /* for own memory and mapped weights together */
     size_t below;   /* only ways that take less own memory than this; SIZE_MAX: any */
@@ -29,13 +30,14 @@ typedef struct mebi__rung {
     mebi__weights_way weights;
     mebi__job_plan cost;
     size_t own_bytes; /* at most, of the process's own memory */
+    size_t system_bytes; /* for managing it */
     size_t dit_file_bytes, encoder_file_bytes; /* mapped and held at the moment that takes most */
     double encode_seconds, step_seconds, decode_seconds; /* by the rates alone: all prompts; one step of a
                                                             batch; one picture */
     double effort; /* seconds of the whole job */
 } mebi__rung;
 
-size_t mebi__rung_need(const mebi__rung *rung); /* own and mapped */
+size_t mebi__rung_need(const mebi__rung *rung); /* own, mapped, and the system's */
 
 /* The way with the least effort that fits; *found is 0 if none does, and *out the one that needs least.
  * The shape's `way` and `batch` are the ladder's to choose; its `count` is the job's pictures. */
