@@ -391,6 +391,25 @@ static void one_stage_alone(void **state) {
     assert_true(report.step[0].seconds == 0 && report.encode.seconds == 0);
 }
 
+static void ways_of_decoding_differ_in_memory(void **state) {
+    (void)state;
+    static mebi_bench_report report;
+    size_t arena[MEBI_DECODE_COUNT];
+    mebi_bench_params p = mebi_bench_params_default();
+    p.stages = 1u << MEBI_BENCH_DECODE;
+    p.runs = 1;
+    p.size[0].width = p.size[0].height = 256;
+    for (int way = 0; way < MEBI_DECODE_COUNT; way++) {
+        p.decode = (mebi_decode_way)way;
+        assert_mebi_ok(mebi__bench_full_size(&p, &tiny, &report, &err), &err);
+        check_sane(&report.decode[0]);
+        arena[way] = report.decode[0].arena_bytes;
+    }
+    assert_int_equal(arena[MEBI_DECODE_AUTO], arena[MEBI_DECODE_WHOLE]);
+    assert_true(arena[MEBI_DECODE_STRIPS] < arena[MEBI_DECODE_WHOLE]);
+    assert_true(arena[MEBI_DECODE_TILED] < arena[MEBI_DECODE_STRIPS]);
+}
+
 static void refused(mebi_bench_params p, mebi_status status, const char *text) {
     static mebi_bench_report report;
     err = (mebi_error){0};
@@ -552,6 +571,8 @@ static void command_refuses(void **state) {
         {"--full-size --size 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17", "up to 16"},
         {"--full-size --stage paint", "--stage takes"},
         {"--full-size --precision auto", "--precision takes"},
+        {"--full-size --decode auto", "--decode takes"},
+        {"--kernels --decode tiled", "belong to --full-size"},
         {"--full-size --tokens 0", "--tokens takes"},
         {"--full-size --size 16384", "up to 8192"},
     };
@@ -574,6 +595,7 @@ int main(void) {
         TEST(after_each_operation),
         TEST(stages_are_timed_and_counted),
         TEST(one_stage_alone),
+        TEST(ways_of_decoding_differ_in_memory),
         TEST(nonsense_is_refused),
         TEST(lost_allocations_are_errors),
         TEST(kernels_have_names_of_their_own),

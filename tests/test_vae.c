@@ -1,5 +1,5 @@
-/* The decoder's ways: the same picture in less memory. Whole images are the reference: their stages are compared
- * with diffusers' in test_model.c. */
+/* The decoder's ways: the same picture in less memory. Whole images are the reference: their stages
+ * are compared with diffusers' in test_model.c. */
 #include "testing.h"
 
 #include "base/memory.h"
@@ -37,7 +37,8 @@ static void open_decoder(decoder *d, const mebi__vae_config *config, const char 
     if (folder) {
         mebi__model_paths paths = {.folder = folder};
         assert_mebi_ok(mebi__model_files_open(&paths, &d->files, &err), &err);
-        assert_mebi_ok(mebi__vae_load(&d->vae, on, d->files.vae, &d->files.vae_config, 0, &err), &err);
+        assert_mebi_ok(mebi__vae_load(&d->vae, on, d->files.vae, &d->files.vae_config, 0, &err),
+                       &err);
         return;
     }
     mebi__random_how how = {.seed = 7};
@@ -79,8 +80,8 @@ static int count_submits(void *context) {
     return ++c->submits == c->cancel_at;
 }
 
-static void record(mebi__stream *s, const decoder *d, const decoding *c, const float *latent, float *picture,
-                   unsigned char *pixels) {
+static void record(mebi__stream *s, const decoder *d, const decoding *c, const float *latent,
+                   float *picture, unsigned char *pixels) {
     int64_t scale = mebi__vae_scale(&d->vae.config);
     mebi__view z = mebi__take3(s, MEBI__F32, d->vae.config.latent_channels, c->h, c->w);
     mebi__view y = mebi__take3(s, MEBI__F32, c->h * scale, c->w * scale, 3);
@@ -110,13 +111,16 @@ static void plan(const decoder *d, decoding *c) {
 }
 
 /* In the memory that was planned and no more. */
-static void decode(const decoder *d, decoding *c, const float *latent, float *picture, unsigned char *pixels) {
+static void decode(const decoder *d, decoding *c, const float *latent, float *picture,
+                   unsigned char *pixels) {
     const mebi__device_table *t = d->device->table;
     plan(d, c);
-    mebi__stream s = {.device = d->device, .err = &c->err, .cancelled = count_submits, .cancel_context = c};
+    mebi__stream s = {
+        .device = d->device, .err = &c->err, .cancelled = count_submits, .cancel_context = c};
     mebi__arena_init(&s.arena, c->arena);
     assert_mebi_ok(t->scratch_reserve(d->device, c->scratch, &c->err), &c->err);
-    assert_mebi_ok(t->buffer_create(d->device, MEBI__TAG_ACTIVATIONS, c->arena, &s.memory, &c->err), &c->err);
+    assert_mebi_ok(t->buffer_create(d->device, MEBI__TAG_ACTIVATIONS, c->arena, &s.memory, &c->err),
+                   &c->err);
     record(&s, d, c, latent, picture, pixels);
     c->status = s.status;
     assert_true(mebi__arena_empty(&s.arena));
@@ -153,7 +157,8 @@ static double step_at(const float *picture, int64_t row, int64_t r) {
 static long compare_ways(const decoder *d, int64_t h, int64_t w) {
     int64_t scale = mebi__vae_scale(&d->vae.config), row = w * scale * 3, rows = h * scale;
     size_t n = (size_t)(row * rows);
-    float *latent = latent_of(d, h, w), *whole = take(n, sizeof *whole), *other = take(n, sizeof *other);
+    float *latent = latent_of(d, h, w), *whole = take(n, sizeof *whole),
+          *other = take(n, sizeof *other);
     unsigned char *pixels = take(n, 1), *others = take(n, 1);
     decoding first = {.h = h, .w = w}, c = first;
     decode(d, &first, latent, whole, pixels);
@@ -174,8 +179,8 @@ static long compare_ways(const decoder *d, int64_t h, int64_t w) {
             if (!(change <= seam)) seam = change;
         }
         if (most > 0 || most_pixel > 0 || seam > 0)
-            fail_msg("%s at %dx%d: f32 differs by %g, pixels by %d, a row's step by %g", way_names[way],
-                     (int)(w * scale), (int)rows, most, most_pixel, seam);
+            fail_msg("%s at %dx%d: f32 differs by %g, pixels by %d, a row's step by %g",
+                     way_names[way], (int)(w * scale), (int)rows, most, most_pixel, seam);
     }
     free(others), free(pixels), free(other), free(whole), free(latent);
     return c.convolutions - first.convolutions;
@@ -185,17 +190,20 @@ static void ways_agree_on_small_decoders(void **state) {
     (void)state;
     static const struct {
         int levels, layers, groups, channels[4];
-    } cases[] = {{4, 1, 2, {8, 16, 24, 24}}, {3, 2, 4, {8, 24, 40}},  {4, 1, 2, {16, 8, 4, 2}},
-                 {2, 1, 8, {32, 32}},        {3, 1, 1, {5, 7, 3}},    {1, 1, 4, {12}}};
-    static const int64_t sizes[][2] = {{1, 1}, {2, 3}, {9, 5}, {16, 16}, {45, 3}, {3, 41}, {37, 22}, {100, 13}};
+    } cases[] = {{4, 1, 2, {8, 16, 24, 24}}, {3, 2, 4, {8, 24, 40}}, {4, 1, 2, {16, 8, 4, 2}},
+                 {2, 1, 8, {32, 32}},        {3, 1, 1, {5, 7, 3}},   {1, 1, 4, {12}}};
+    static const int64_t sizes[][2] = {{1, 1},  {2, 3},  {9, 5},   {16, 16},
+                                       {45, 3}, {3, 41}, {37, 22}, {100, 13}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         decoder d = {0};
-        mebi__vae_config config = config_of(cases[i].levels, cases[i].layers, cases[i].groups, cases[i].channels);
+        mebi__vae_config config =
+            config_of(cases[i].levels, cases[i].layers, cases[i].groups, cases[i].channels);
         long more = 0;
         open_decoder(&d, &config, NULL);
         for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
             more += compare_ways(&d, sizes[k][0], sizes[k][1]);
-        assert_true(more > 0); /* otherwise there was one strip */
+        /* Otherwise there was one strip, as attention leaves room for where it is the largest. */
+        assert_true(more > 0 || config.levels == 1);
         close_decoder(&d);
     }
 }
@@ -227,8 +235,8 @@ static void the_published_decoder_takes_what_is_promised(void **state) {
             decoding c = {.h = side / 8, .w = side / 8, .way = (mebi__vae_way)way};
             plan(&d, &c);
             double each = (double)(c.arena + c.scratch) / (double)(side * side);
-            print_message("%s at %d: %.0f bytes a pixel, %.1f MB of them scratch\n", way_names[way], (int)side, each,
-                          (double)c.scratch * 1e-6);
+            print_message("%s at %d: %.0f bytes a pixel, %.1f MB of them scratch\n", way_names[way],
+                          (int)side, each, (double)c.scratch * 1e-6);
             assert_true(each <= most[way]);
             /* A wide picture of as many pixels takes no more, but for its longer rows. */
             c.h /= 4, c.w *= 4;
@@ -295,7 +303,8 @@ static void too_little_memory_is_refused(void **state) {
 static int open_pool(void **state) {
     (void)state;
     mebi_error err = {0};
-    return mebi__cpu_choose(&level, &err) != MEBI_OK || mebi__pool_create(2, &pool, &err) != MEBI_OK;
+    return mebi__cpu_choose(&level, &err) != MEBI_OK ||
+           mebi__pool_create(2, &pool, &err) != MEBI_OK;
 }
 
 static int close_pool(void **state) {

@@ -46,6 +46,7 @@ typedef struct mebi_bench_params {
     int layers;      /* 0: all. Otherwise the transformer has as many, for random weights only: all its
                         layers are alike, so a few tell how a step's cost grows */
     int outliers;    /* 1: random weights with channels 50 times the rest, and values to 1e5 */
+    mebi_decode_way decode; /* AUTO is whole */
     int sizes;       /* 1 to MEBI_BENCH_SIZES */
     struct {
         int width, height;

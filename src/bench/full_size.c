@@ -61,6 +61,12 @@ mebi_bench_params mebi_bench_params_default(void) {
                                .size = {{512, 512}}};
 }
 
+static mebi__vae_way way_of(mebi_decode_way way) {
+    static const mebi__vae_way ways[MEBI_DECODE_COUNT] = {MEBI__VAE_WHOLE, MEBI__VAE_WHOLE, MEBI__VAE_STRIPS,
+                                                          MEBI__VAE_TILED};
+    return ways[way];
+}
+
 /* ---- checking ---- */
 
 static mebi_status check_numbers(const mebi_bench_params *p, mebi_error *err) {
@@ -78,6 +84,8 @@ static mebi_status check_numbers(const mebi_bench_params *p, mebi_error *err) {
     if ((unsigned)p->engine.precision >= MEBI_PRECISION_COUNT)
         return mebi__fail(err, MEBI_BAD_ARGUMENT, "Precision %d is not known.",
                           (int)p->engine.precision);
+    if ((unsigned)p->decode >= MEBI_DECODE_COUNT)
+        return mebi__fail(err, MEBI_BAD_ARGUMENT, "Way %d of decoding is not known.", (int)p->decode);
     if (p->outliers && p->engine.model)
         return mebi__fail(err, MEBI_BAD_ARGUMENT,
                           "Outliers are planted in random weights; a model has its own.");
@@ -383,6 +391,7 @@ static mebi_status run_session(session *s) {
     s->report->random = s->configs != NULL;
     s->work = (mebi__bench_work){.tokens = s->params->tokens,
                                  .passes = s->params->runs,
+                                 .way = way_of(s->params->decode),
                                  .begin = begin_run,
                                  .end = end_run,
                                  .context = s};

@@ -82,6 +82,7 @@ static void print_legend(const mebi_bench_params *p, const mebi_bench_report *r)
 void bench_print_tables(const mebi_bench_params *p, const mebi_bench_report *r) {
     printf("%s weights, precision %s, %s, %d thread%s.\n", r->random ? "Random" : "The model's",
            mebi_precision_name(r->precision), r->cpu, r->threads, r->threads > 1 ? "s" : "");
+    if (p->decode != MEBI_DECODE_AUTO) printf("Decoding: %s.\n", mebi_decode_way_name(p->decode));
     print_peaks(&r->peaks);
     printf("\n%-7s %-10s %9s %7s %7s %7s %6s %6s %6s %8s %8s %8s\n", "stage", "", "seconds", "ops",
            "bytes", "GOP/s", "share%", "best%", "bound%", "weights", "planned", "measured");
@@ -169,9 +170,10 @@ static void print_size_json(const mebi_bench_params *p, const mebi_bench_report 
         json_object_set_new(each, mebi_bench_stage_name((mebi_bench_stage)i), stage_json(one));
     }
     json_t *o = json_pack(
-        "{s:i, s:i, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:o}",
+        "{s:i, s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:o}",
         "width", p->size[size].width, "height", p->size[size].height, "precision",
-        mebi_precision_name(r->precision), "weights", r->random ? "random" : "model", "cpu", r->cpu,
+        mebi_precision_name(r->precision), "weights", r->random ? "random" : "model", "decode",
+        mebi_decode_way_name(p->decode == MEBI_DECODE_AUTO ? MEBI_DECODE_WHOLE : p->decode), "cpu", r->cpu,
         "threads", r->threads, "tokens", p->tokens, "layers", p->layers ? p->layers : 30, "runs", p->runs,
         "peaks", peaks_json(was_run(step) ? &step->peaks : &r->peaks), "best_peaks",
         peaks_json(&r->peaks), "operations", number_or_null(step->operations, was_run(step)), "step_seconds",
