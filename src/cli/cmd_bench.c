@@ -13,13 +13,13 @@
 
 typedef struct arguments {
     int kernels, full_size, json, help, outliers;
-    const char *model, *sizes, *stage, *precision, *only;
+    const char *model, *sizes, *stage, *precision, *decode, *only;
     int64_t tokens, runs, threads, layers;
     double seconds;
     int kernels_only, full_size_only; /* an option of the one was given */
 } arguments;
 
-enum { OPTIONS = 15 };
+enum { OPTIONS = 16 };
 
 static void list_options(arguments *a, option *o) {
     const option all[OPTIONS] = {
@@ -35,6 +35,8 @@ static void list_options(arguments *a, option *o) {
         {0, "stage", OPTION_TEXT, &a->stage, "NAME", "all (default), step, encode or decode", 0, 0,
          &a->full_size_only},
         {0, "precision", OPTION_TEXT, &a->precision, "TYPE", "int8 (default), bf16 or f32", 0, 0,
+         &a->full_size_only},
+        {0, "decode", OPTION_TEXT, &a->decode, "WAY", "whole (default), strips or tiled", 0, 0,
          &a->full_size_only},
         {0, "tokens", OPTION_INTEGER, &a->tokens, "N", "of the prompt: 61", 1, 512,
          &a->full_size_only},
@@ -123,6 +125,15 @@ static mebi_status read_precision(const char *text, mebi_precision *out, mebi_er
                       text);
 }
 
+static mebi_status read_decode(const char *text, mebi_decode_way *out, mebi_error *err) {
+    for (int i = 0; i < MEBI_DECODE_COUNT; i++)
+        if (i != MEBI_DECODE_AUTO && strcmp(text, mebi_decode_way_name((mebi_decode_way)i)) == 0) {
+            *out = (mebi_decode_way)i;
+            return MEBI_OK;
+        }
+    return mebi__fail(err, MEBI_BAD_ARGUMENT, "--decode takes whole, strips or tiled, not '%.60s'.", text);
+}
+
 static int full_size(const arguments *a) {
     mebi_error err = {0};
     mebi_bench_params p = mebi_bench_params_default();
@@ -139,6 +150,7 @@ static int full_size(const arguments *a) {
     if (status == MEBI_OK && a->stage) status = read_stage(a->stage, &p.stages, &err);
     if (status == MEBI_OK && a->precision)
         status = read_precision(a->precision, &p.engine.precision, &err);
+    if (status == MEBI_OK && a->decode) status = read_decode(a->decode, &p.decode, &err);
     mebi_bench_report *report = status == MEBI_OK ? calloc(1, sizeof *report) : NULL;
     if (status == MEBI_OK && !report)
         status = mebi__fail(&err, MEBI_NO_MEMORY, "No memory for the figures.");
@@ -176,7 +188,7 @@ static mebi_status check(const arguments *a, mebi_error *err) {
                                      : "Give --full-size or --kernels; see --help.");
     if (a->kernels && a->full_size_only)
         return mebi__fail(err, MEBI_BAD_ARGUMENT,
-                          "--model, --size, --stage, --precision, --tokens, --runs and --outliers "
+                          "--model, --size, --stage, --precision, --decode, --tokens, --runs and --outliers "
                           "belong to --full-size; --kernels has shapes of its own.");
     if (a->full_size && a->kernels_only)
         return mebi__fail(err, MEBI_BAD_ARGUMENT, "--only and --seconds belong to --kernels.");
