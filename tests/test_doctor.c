@@ -1,5 +1,6 @@
-/* The self-check: that it is quiet about what is in order, and that each planted fault turns it red: in records,
- * in pictures painted here, in a model's weights, and in a process that is held back while it runs. */
+/* The self-check: that it is quiet about what is in order, and that each planted fault turns it
+ * red: in records, in pictures painted here, in a model's weights, and in a process that is held
+ * back while it runs. */
 #include "cli_run.h"
 
 #include "base/memory.h"
@@ -40,7 +41,8 @@ static mebi__doctor *healthy(void) {
         int steps = i == MEBI__RUN_FEWER ? 30 : i == MEBI__RUN_AUTHORS ? 8 : 40;
         double step = i == MEBI__RUN_SMALLER ? 0.05 : 0.09;
         r->state = MEBI__RUN_DONE;
-        r->request = (mebi_request){.width = i == MEBI__RUN_SMALLER ? 192 : 256, .steps = steps, .cfg = 7.5f};
+        r->request = (mebi_request){
+            .width = i == MEBI__RUN_SMALLER ? 192 : 256, .steps = steps, .cfg = 7.5f};
         r->request.height = r->request.width;
         r->steps = steps;
         for (int k = 0; k < steps; k++) r->step_seconds[k] = step;
@@ -51,8 +53,10 @@ static mebi__doctor *healthy(void) {
         r->plan.operations = step * 1e11 * steps;
         r->report.plan.peak_bytes = 50000000, r->report.plan.scratch_bytes = 3000000;
         r->report.peak_bytes = 49500000, r->most_bytes = 49000000, r->end_bytes = 22000000;
-        r->vitals = (mebi__vitals){.wall = steps * step, .cpu = 2 * steps * step * 0.98,
-                                   .busy = 2 * steps * step * 0.99, .clock = 1};
+        r->vitals = (mebi__vitals){.wall = steps * step,
+                                   .cpu = 2 * steps * step * 0.98,
+                                   .busy = 2 * steps * step * 0.99,
+                                   .clock = 1};
     }
     return d;
 }
@@ -80,7 +84,8 @@ static const mebi__finding *find(const char *check) {
 #define assert_advice(line, words)                                                                 \
     do {                                                                                           \
         const mebi__finding *f_ = find(line);                                                      \
-        if (!strstr(f_->advice, words)) fail_msg("%s doesn't say %s: %s", line, words, f_->advice); \
+        if (!strstr(f_->advice, words))                                                            \
+            fail_msg("%s doesn't say %s: %s", line, words, f_->advice);                            \
     } while (0)
 
 static int forget(void **state) {
@@ -102,8 +107,8 @@ static void healthy_records_are_ok(void **state) {
     mebi__doctor_destroy(&d);
 }
 
-/* One run three times as slow as it should be: red by its plan, by the steps and by the sizes, and the cause
- * that was planted is named, no other. */
+/* One run three times as slow as it should be: red by its plan, by the steps and by the sizes, and
+ * the cause that was planted is named, no other. */
 static void each_cause_of_slowness_is_named(void **state) {
     (void)state;
     static const struct {
@@ -154,7 +159,8 @@ static void slowness_without_a_cause_says_so(void **state) {
     d->run[MEBI__RUN_SMALLER].vitals.cpu *= 2.5, d->run[MEBI__RUN_SMALLER].vitals.busy *= 2.5;
     mebi__judge_time(d, &machine, &found);
     assert_verdict("256 against 192", MEBI__FAIL);
-    assert_advice("256 against 192", "No swapping, throttling or other load was seen during 192x192");
+    assert_advice("256 against 192",
+                  "No swapping, throttling or other load was seen during 192x192");
     mebi__doctor_destroy(&d);
 }
 
@@ -232,7 +238,8 @@ static void memory_that_stays_is_a_failure(void **state) {
 static void a_full_list_keeps_the_worst(void **state) {
     (void)state;
     for (int i = 0; i < MEBI__FINDINGS + 5; i++)
-        mebi__finding_add(&found, MEBI__SECTION_SPEED, i == MEBI__FINDINGS ? MEBI__FAIL : MEBI__OK, "x");
+        mebi__finding_add(&found, MEBI__SECTION_SPEED, i == MEBI__FINDINGS ? MEBI__FAIL : MEBI__OK,
+                          "x");
     assert_int_equal(found.count, MEBI__FINDINGS);
     assert_int_equal(mebi__findings_worst(&found, MEBI__SECTIONS), MEBI__FAIL);
     assert_int_equal(mebi__findings_worst(&found, MEBI__SECTION_MEMORY), MEBI__OK);
@@ -254,8 +261,7 @@ static void counters_follow_work_and_rest(void **state) {
     (void)state;
     mebi__vitals a = mebi__vitals_now();
     double until = mebi__now_seconds() + 30, worked = 0;
-    while (worked < 0.1 && mebi__now_seconds() < until)
-        worked = mebi__vitals_now().cpu - a.cpu;
+    while (worked < 0.1 && mebi__now_seconds() < until) worked = mebi__vitals_now().cpu - a.cpu;
     mebi__vitals b = mebi__vitals_now(), work = mebi__vitals_between(&a, &b);
     assert_true(work.cpu >= 0.1 && work.wall >= 0.1);
     assert_true(b.clock > 1e7 && b.clock < 1e10);
@@ -286,7 +292,8 @@ static mebi_image paint(const scene *s) {
             double in = (70 - hypot(x - 128, y - 140)) / s->soft + 0.5;
             in = in < 0 ? 0 : in > 1 ? 1 : in;
             for (int c = 0; c < 3; c++)
-                image.pixels[(y * SIDE + x) * 3 + c] = level(s->back[c] * (1 - in) + s->fore[c] * in);
+                image.pixels[(y * SIDE + x) * 3 + c] =
+                    level(s->back[c] * (1 - in) + s->fore[c] * in);
         }
     return image;
 }
@@ -341,17 +348,23 @@ static void an_apple_as_asked_is_ok(void **state) {
 
 static void each_fault_of_a_picture_is_seen(void **state) {
     (void)state;
-    static const scene grey = {{225, 225, 225}, {215, 35, 30}, 1}, green = {{255, 255, 255}, {40, 170, 50}, 1},
-                       soft = {{255, 255, 255}, {215, 35, 30}, 14}, empty = {{255, 255, 255}, {255, 255, 255}, 1};
+    static const scene grey = {{225, 225, 225}, {215, 35, 30}, 1},
+                       green = {{255, 255, 255}, {40, 170, 50}, 1},
+                       soft = {{255, 255, 255}, {215, 35, 30}, 14},
+                       empty = {{255, 255, 255}, {255, 255, 255}, 1};
     static const struct {
         const scene *scene;
         void (*harm)(mebi_image *);
         const char *check;
     } faults[] = {
-        {&right, three_blotches, "it: blotches"}, {&right, grain, "it: noise"},
-        {&right, ramp, "it: uniform"},            {&grey, NULL, "it: background"},
-        {&green, NULL, "it: red apple"},          {&soft, NULL, "it: edges"},
-        {&empty, NULL, "it: red apple"},          {&empty, NULL, "it: edges"},
+        {&right, three_blotches, "it: blotches"},
+        {&right, grain, "it: noise"},
+        {&right, ramp, "it: uniform"},
+        {&grey, NULL, "it: background"},
+        {&green, NULL, "it: red apple"},
+        {&soft, NULL, "it: edges"},
+        {&empty, NULL, "it: red apple"},
+        {&empty, NULL, "it: edges"},
     };
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
         judge(faults[i].scene, MEBI__PICTURE_AUTHORS, faults[i].harm);
@@ -366,7 +379,8 @@ static void each_fault_of_a_picture_is_seen(void **state) {
 /* ---- the command ---- */
 
 static void save(const char *name, void (*harm)(mebi_image *)) {
-    const mebi_png_text text = {"parameters", MEBI__DOCTOR_PROMPT "\nSteps: 8, CFG scale: 0, Seed: 1"};
+    const mebi_png_text text = {"parameters",
+                                MEBI__DOCTOR_PROMPT "\nSteps: 8, CFG scale: 0, Seed: 1"};
     mebi_image image = paint(&right);
     if (harm) harm(&image);
     assert_mebi_ok(mebi_png_save(name, &image, &text, 1, NULL, &err), &err);
@@ -424,7 +438,8 @@ static const char *verdict_of(const char *section, const char *check) {
         const char *v = json_string_value(json_object_get(line, "verdict"));
         if (strcmp(json_string_value(json_object_get(line, "section")), section) != 0) continue;
         if (check && !strstr(json_string_value(json_object_get(line, "check")), check)) continue;
-        if (strcmp(verdict, "fail") != 0 && strcmp(v, "ok") != 0) snprintf(verdict, sizeof verdict, "%s", v);
+        if (strcmp(verdict, "fail") != 0 && strcmp(v, "ok") != 0)
+            snprintf(verdict, sizeof verdict, "%s", v);
     }
     json_decref(o);
     return verdict;
@@ -529,11 +544,12 @@ static void a_nan_among_the_weights_is_red(void **state) {
 
 /* ---- planted in time ---- */
 
-/* The first run is stopped again and again, as a process is that waits for its pages: for most of the time, in
- * pulses shorter than a step. The others run freely. */
+/* The first run is stopped again and again, as a process is that waits for its pages: for most of
+ * the time, in pulses shorter than a step. The others run freely. */
 static void a_process_held_back_is_red(void **state) {
     (void)state;
-    child_start(&(start_how){0}, WORDS("doctor", "-m", MINI, "--quick", "--json", "--only", "speed"), -1);
+    child_start(&(start_how){0},
+                WORDS("doctor", "-m", MINI, "--quick", "--json", "--only", "speed"), -1);
     child_await_words("run 1 of 3");
     int64_t until = now_ms() + PATIENCE_MS;
     while (!strstr(ran.err.text, "run 2 of 3") && now_ms() < until) {
@@ -575,7 +591,7 @@ static int leave(void **state) {
 }
 
 int main(void) {
-#define PLAIN(test) cmocka_unit_test_setup(test, forget)
+#define PLAIN(test)   cmocka_unit_test_setup(test, forget)
 #define COMMAND(test) cmocka_unit_test_setup_teardown(test, enter, leave)
     const struct CMUnitTest tests[] = {
         PLAIN(healthy_records_are_ok),

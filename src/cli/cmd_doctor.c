@@ -1,5 +1,5 @@
-/* mebi doctor: whether machine, model and build are in order. Must never leave a file behind that was not
- * asked for. */
+/* mebi doctor: whether machine, model and build are in order. Must never leave a file behind that
+ * was not asked for. */
 #include "base/error.h"
 #include "base/os.h"
 #include "cli/commands.h"
@@ -37,7 +37,8 @@ static const double least_cache = 1e9; /* bytes of the disk */
 static int list_options(arguments *a, option *o) {
     int count = model_options_list(&a->model, o);
     const option own[] = {
-        {0, "quick", OPTION_FLAG, &a->quick, NULL, "10 and 8 steps instead of 40 and 30", 0, 0, NULL},
+        {0, "quick", OPTION_FLAG, &a->quick, NULL, "10 and 8 steps instead of 40 and 30", 0, 0,
+         NULL},
         {0, "full", OPTION_FLAG, &a->full, NULL,
          "all steps at the full size, however long that takes", 0, 0, NULL},
         {0, "only", OPTION_TEXT, &a->only, "LIST",
@@ -60,7 +61,8 @@ static void print_help(const option *options, int count) {
         "usage: mebi doctor [-m MODEL] [OPTIONS]\n       mebi doctor --picture FILE.png\n\n"
         "Checks in three steps whether machine and model are in order:\n\n"
         "  speed    the prompt " MEBI__DOCTOR_PROMPT " with seed %d and guidance 7.5 at the\n"
-        "           model's own size with 40 and with 30 steps, and at three quarters of the side:\n"
+        "           model's own size with 40 and with 30 steps, and at three quarters of the "
+        "side:\n"
         "           seconds against the plan's and against each other\n"
         "  memory   from the start to the end, against the plan; nothing may stay behind\n"
         "  picture  white background, no blotches or noise, sharp edges, red: with guidance and\n"
@@ -83,14 +85,16 @@ static mebi_status read_only(command *c, mebi_error *err) {
     while (at) {
         size_t length = strcspn(at, ",");
         int i = 0;
-        while (i < MEBI__SECTIONS && (strlen(mebi__section_name((mebi__section)i)) != length ||
-                                      strncmp(at, mebi__section_name((mebi__section)i), length) != 0))
+        while (i < MEBI__SECTIONS &&
+               (strlen(mebi__section_name((mebi__section)i)) != length ||
+                strncmp(at, mebi__section_name((mebi__section)i), length) != 0))
             i++;
         if (i == MEBI__SECTIONS)
-            return mebi__fail(err, MEBI_BAD_ARGUMENT,
-                              "--only takes machine, speed, memory and picture, with commas between, "
-                              "not '%.60s'.",
-                              c->args.only);
+            return mebi__fail(
+                err, MEBI_BAD_ARGUMENT,
+                "--only takes machine, speed, memory and picture, with commas between, "
+                "not '%.60s'.",
+                c->args.only);
         c->wanted[i] = 1;
         at = at[length] ? at + length + 1 : NULL;
     }
@@ -101,9 +105,10 @@ static mebi_status check(const arguments *a, mebi_error *err) {
     if (a->quick && a->full)
         return mebi__fail(err, MEBI_BAD_ARGUMENT, "Give --quick or --full, not both.");
     if (a->picture && (a->quick || a->full || a->only || a->keep))
-        return mebi__fail(err, MEBI_BAD_ARGUMENT,
-                          "--picture judges a file; --quick, --full, --only and --keep belong to a check "
-                          "with a model.");
+        return mebi__fail(
+            err, MEBI_BAD_ARGUMENT,
+            "--picture judges a file; --quick, --full, --only and --keep belong to a check "
+            "with a model.");
     if (a->picture && !*a->picture)
         return mebi__fail(err, MEBI_BAD_ARGUMENT, "--picture is given an empty name.");
     if (a->keep && !*a->keep)
@@ -113,7 +118,8 @@ static mebi_status check(const arguments *a, mebi_error *err) {
 
 /* ---- a picture of the user's ---- */
 
-/* By what the file says: the check's prompt, with guidance or without; anything else is of unknown prompt. */
+/* By what the file says: the check's prompt, with guidance or without; anything else is of unknown
+ * prompt. */
 static mebi__picture_kind kind_of(const mebi_png_text *texts, int count) {
     for (int i = 0; i < count; i++) {
         if (strcmp(texts[i].keyword, "parameters") != 0) continue;
@@ -156,8 +162,8 @@ static void on_notice(void *context, const char *text) {
 
 /* A model that can't be opened is a finding, not an end. */
 static mebi_status open_model(command *c, const mebi_engine_params *params, mebi_error *err) {
-    mebi_callbacks callbacks = {.context = c, .progress = on_progress, .cancelled = interrupt_came,
-                                .notice = on_notice};
+    mebi_callbacks callbacks = {
+        .context = c, .progress = on_progress, .cancelled = interrupt_came, .notice = on_notice};
     mebi_error own = {0};
     mebi_status status = mebi_engine_open(params, &callbacks, &c->engine, &own);
     if (status == MEBI_OK) return status;
@@ -175,9 +181,9 @@ static mebi_status keep_pictures(const command *c, mebi_error *err) {
         const mebi__run *r = &c->doctor->run[i];
         char path[4096];
         if (r->state != MEBI__RUN_DONE) continue;
-        int length = snprintf(path, sizeof path, "%s/doctor_%dx%d_%d_cfg%g.png", c->args.keep,
-                              r->request.width, r->request.height, r->request.steps,
-                              (double)r->request.cfg);
+        int length =
+            snprintf(path, sizeof path, "%s/doctor_%dx%d_%d_cfg%g.png", c->args.keep,
+                     r->request.width, r->request.height, r->request.steps, (double)r->request.cfg);
         if (length < 0 || (size_t)length >= sizeof path)
             return mebi__fail(err, MEBI_BAD_ARGUMENT, "--keep's folder has too long a name.");
         MEBI_TRY(mebi_png_save(path, &r->picture, NULL, 0, NULL, err));
@@ -197,7 +203,8 @@ static void tell_extent(const command *c) {
 
 static mebi_status do_runs(command *c, mebi_error *err) {
     mebi__doctor *d = c->doctor;
-    d->how = (mebi__doctor_how){.quick = c->args.quick, .full = c->args.full,
+    d->how = (mebi__doctor_how){.quick = c->args.quick,
+                                .full = c->args.full,
                                 .speed = c->wanted[MEBI__SECTION_SPEED],
                                 .memory = c->wanted[MEBI__SECTION_MEMORY],
                                 .pictures = c->wanted[MEBI__SECTION_PICTURE],
@@ -219,13 +226,15 @@ static mebi_status check_model(command *c, mebi_error *err) {
     mebi_engine_params params;
     mebi__doctor *d = c->doctor = mebi__doctor_create(err);
     if (!d) return MEBI_NO_MEMORY;
-    d->start_bytes = mebi__doctor_own_bytes();
+    d->start_bytes = mebi__memory_own();
     MEBI_TRY(model_options_resolve(&c->args.model, &params, err));
     mebi__machine_read(&c->machine);
     mebi__facts_machine(&c->machine, &c->found);
     mebi__facts_cache(params.cache, least_cache, &c->found);
-    mebi__facts_output(c->args.keep ? c->args.keep
-                                      : mebi__config_text(&c->args.model.config, MEBI__SET_OUTPUT_DIR), &c->found);
+    mebi__facts_output(c->args.keep
+                           ? c->args.keep
+                           : mebi__config_text(&c->args.model.config, MEBI__SET_OUTPUT_DIR),
+                       &c->found);
     int runs = c->wanted[MEBI__SECTION_SPEED] || c->wanted[MEBI__SECTION_MEMORY] ||
                c->wanted[MEBI__SECTION_PICTURE];
     params.calibrate = runs;
@@ -234,8 +243,8 @@ static mebi_status check_model(command *c, mebi_error *err) {
     d->engine = c->engine;
     d->info = mebi_engine_describe(c->engine);
     mebi__facts_engine(&c->machine, &d->info, &c->found);
-    d->user = (mebi_callbacks){.context = c, .progress = on_progress, .cancelled = interrupt_came,
-                               .notice = on_notice};
+    d->user = (mebi_callbacks){
+        .context = c, .progress = on_progress, .cancelled = interrupt_came, .notice = on_notice};
     return runs ? do_runs(c, err) : MEBI_OK;
 }
 
@@ -249,7 +258,8 @@ static void print_found(const command *c) {
     }
     for (int i = 0; i < MEBI__SECTIONS; i++) {
         doctor_print_section(&p, (mebi__section)i, &c->found);
-        if (i == MEBI__SECTION_MEMORY && c->wanted[i] && c->doctor) doctor_print_curve(&p, c->doctor);
+        if (i == MEBI__SECTION_MEMORY && c->wanted[i] && c->doctor)
+            doctor_print_curve(&p, c->doctor);
     }
     doctor_print_verdict(&p, &c->found);
 }

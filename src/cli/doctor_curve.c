@@ -19,8 +19,8 @@ static double later(double a, double b) {
     return a > b ? a : b;
 }
 
-/* Each column has the most that was held in its time: what was sampled in it, and what the one before it
- * ended with. */
+/* Each column has the most that was held in its time: what was sampled in it, and what the one
+ * before it ended with. */
 static void fill(const mebi__doctor *d, curve *c) {
     double last = (double)d->start_bytes;
     int i = 0, run = -1;
@@ -64,7 +64,7 @@ static void draw(const mebi__doctor *d) {
     }
     printf("%8.1f MB └", 0.0);
     for (int x = 0; x < COLUMNS; x++) fputs(x && c.run[x] != c.run[x - 1] ? "┴" : "─", stdout);
-    printf("\n%12s", "");
+    printf("\n%13s", "");
     for (int x = 0; x < COLUMNS; x++) {
         int begins = x == 0 || c.run[x] != c.run[x - 1];
         if (x == 0) x += printf(c.run[0] < 0 ? "load" : "run %d", c.run[0] + 1) - 1;
@@ -101,11 +101,12 @@ static double most_in(const mebi__doctor *d, int run, mebi_stage stage) {
 }
 
 static void print_table(const paper *p, const mebi__doctor *d) {
-    static const char *const phases[MEBI_STAGE_COUNT + 1] = {
-        NULL, "encoding", "steps", "decoding", NULL, "after it"};
+    static const char *const phases[MEBI_STAGE_COUNT + 1] = {NULL,       "encoding", "steps",
+                                                             "decoding", NULL,       "after it"};
     double most = (double)d->loaded_bytes;
     for (int i = 0; i < MEBI__RUNS; i++)
-        most = later(most, later((double)d->run[i].report.plan.peak_bytes, (double)d->run[i].most_bytes));
+        most = later(most,
+                     later((double)d->run[i].report.plan.peak_bytes, (double)d->run[i].most_bytes));
     printf("\n");
     print_row(p, "at the start", (double)d->start_bytes, 0, most);
     print_row(p, "model loaded", (double)d->loaded_bytes, 0, most);

@@ -11,24 +11,23 @@ static json_t *checks(const mebi__findings *all) {
     char measured[3 * sizeof all->at->measured], advice[3 * sizeof all->at->advice];
     for (int i = 0; i < all->count; i++) {
         const mebi__finding *f = &all->at[i];
-        json_array_append_new(
-            list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "section",
-                            mebi__section_name(f->section), "check", f->check, "verdict",
-                            mebi__verdict_name(f->verdict), "measured",
-                            plain_utf8(f->measured, measured, sizeof measured), "expected",
-                            f->expected, "advice", plain_utf8(f->advice, advice, sizeof advice)));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "section",
+                                              mebi__section_name(f->section), "check", f->check,
+                                              "verdict", mebi__verdict_name(f->verdict), "measured",
+                                              plain_utf8(f->measured, measured, sizeof measured),
+                                              "expected", f->expected, "advice",
+                                              plain_utf8(f->advice, advice, sizeof advice)));
     }
     return list;
 }
 
 static json_t *machine_object(const mebi__machine *m) {
-    return json_pack("{s:s, s:i, s:i, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:s}", "processor", m->name,
-                     "cores", m->cores, "processors", m->processors, "quota", m->quota, "load",
-                     m->load, "memory_bytes", (json_int_t)m->memory_bytes, "available_bytes",
-                     (json_int_t)m->available_bytes, "group_limit_bytes",
-                     (json_int_t)m->group_bytes, "swap_bytes", (json_int_t)m->swap_bytes,
-                     "swap_used_bytes", (json_int_t)m->swap_used_bytes, "best_instruction_set",
-                     m->best);
+    return json_pack(
+        "{s:s, s:i, s:i, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:s}", "processor", m->name, "cores",
+        m->cores, "processors", m->processors, "quota", m->quota, "load", m->load, "memory_bytes",
+        (json_int_t)m->memory_bytes, "available_bytes", (json_int_t)m->available_bytes,
+        "group_limit_bytes", (json_int_t)m->group_bytes, "swap_bytes", (json_int_t)m->swap_bytes,
+        "swap_used_bytes", (json_int_t)m->swap_used_bytes, "best_instruction_set", m->best);
 }
 
 static json_t *model_object(const mebi_engine_info *i) {
@@ -47,12 +46,12 @@ static json_t *run_object(const mebi__doctor *d, const mebi__run *r) {
                           "seconds", r->report.total_seconds, "planned_seconds",
                           r->plan.total_seconds, "operations", r->plan.operations, "decode_seconds",
                           r->report.seconds[MEBI_STAGE_DECODE], "step_seconds", steps);
-    json_t *more = json_pack(
-        "{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "peak_bytes", (json_int_t)r->report.peak_bytes,
-        "planned_bytes", (json_int_t)r->report.plan.peak_bytes, "processor_share",
-        mebi__own_share(v, d->info.threads), "clock_kept", v->clock, "major_faults", v->major_faults,
-        "swapped_pages", v->swapped, "throttled_seconds", v->throttled, "stalled_seconds",
-        v->stalled);
+    json_t *more = json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "peak_bytes",
+                             (json_int_t)r->report.peak_bytes, "planned_bytes",
+                             (json_int_t)r->report.plan.peak_bytes, "processor_share",
+                             mebi__own_share(v, d->info.threads), "clock_kept", v->clock,
+                             "major_faults", v->major_faults, "swapped_pages", v->swapped,
+                             "throttled_seconds", v->throttled, "stalled_seconds", v->stalled);
     if (o && more) json_object_update(o, more);
     json_decref(more);
     return o;
@@ -70,7 +69,8 @@ static json_t *curve_array(const mebi__doctor *d) {
     return list;
 }
 
-void doctor_print_json(const mebi__machine *machine, const mebi__doctor *d, const mebi__findings *all) {
+void doctor_print_json(const mebi__machine *machine, const mebi__doctor *d,
+                       const mebi__findings *all) {
     json_t *o = json_pack("{s:s, s:i, s:i, s:i, s:o}", "verdict",
                           mebi__verdict_name(mebi__findings_worst(all, MEBI__SECTIONS)), "ok",
                           mebi__findings_count(all, MEBI__OK), "warn",

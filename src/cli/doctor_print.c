@@ -1,5 +1,5 @@
-/* The self-check's lines. Must never be wider than 100 columns, nor pass on a byte that could control a
- * terminal. */
+/* The self-check's lines. Must never be wider than 100 columns, nor pass on a byte that could
+ * control a terminal. */
 #include "cli/doctor_print.h"
 
 #include "cli/plain.h"
@@ -99,7 +99,8 @@ void doctor_print_section(const paper *p, mebi__section section, const mebi__fin
         if (all->at[i].section != section) continue;
         if (!any++) {
             colour(p, "1");
-            printf("%s%s\n", section == MEBI__SECTION_MACHINE ? "" : "\n", mebi__section_name(section));
+            printf("%s%s\n", section == MEBI__SECTION_MACHINE ? "" : "\n",
+                   mebi__section_name(section));
             colour(p, "0");
         }
         print_line(p, &all->at[i]);
@@ -109,9 +110,9 @@ void doctor_print_section(const paper *p, mebi__section section, const mebi__fin
 void doctor_print_verdict(const paper *p, const mebi__findings *all) {
     int warn = mebi__findings_count(all, MEBI__WARN), fail = mebi__findings_count(all, MEBI__FAIL);
     mebi__verdict worst = mebi__findings_worst(all, MEBI__SECTIONS);
-    static const char *const meaning[] = {
-        "All is well.", "It works; what is marked `warn` is worth knowing.",
-        "Something is wrong: see the lines marked `fail`."};
+    static const char *const meaning[] = {"All is well.",
+                                          "It works; what is marked `warn` is worth knowing.",
+                                          "Something is wrong: see the lines marked `fail`."};
     putchar('\n');
     print_verdict(p, worst);
     printf("  %d ok, %d warn, %d fail. %s\n", mebi__findings_count(all, MEBI__OK), warn, fail,

@@ -10,8 +10,8 @@ typedef struct paper {
     int unicode; /* 1: block characters are, too */
 } paper;
 
-/* Standard output's: a terminal that is not dumb has colours, unless NO_COLOR is set; and blocks where the
- * locale's characters are UTF-8. */
+/* Standard output's: a terminal that is not dumb has colours, unless NO_COLOR is set; and blocks
+ * where the locale's characters are UTF-8. */
 paper paper_of_output(void);
 
 /* One section's lines. */
@@ -22,6 +22,7 @@ void doctor_print_curve(const paper *p, const mebi__doctor *d);
 void doctor_print_verdict(const paper *p, const mebi__findings *all);
 
 /* One JSON object. d and machine may be NULL: only a picture was judged. */
-void doctor_print_json(const mebi__machine *machine, const mebi__doctor *d, const mebi__findings *all);
+void doctor_print_json(const mebi__machine *machine, const mebi__doctor *d,
+                       const mebi__findings *all);
 
 #endif

@@ -8,7 +8,7 @@
 /* From where on a figure explains something. */
 static const double swap_pages_a_second = 50; /* of 4 KiB, each some 0.1 ms and more */
 static const double faults_a_second = 200;
-static const double throttled_share = 0.05;   /* of the wall time, a thread */
+static const double throttled_share = 0.05; /* of the wall time, a thread */
 static const double clock_kept = 0.9;
 static const double others_much = 0.1, stolen_much = 0.05, own_little = 0.85;
 static const double stalled_much = 0.02;

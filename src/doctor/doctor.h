@@ -1,4 +1,5 @@
-/* The self-check: runs that are compared with their plans and with each other, and what follows from them.
+/* The self-check: runs that are compared with their plans and with each other, and what follows
+ * from them.
  *
  *     mebi__doctor *d = mebi__doctor_create(&err);
  *     d->engine = engine, d->how = .., d->user = callbacks;
@@ -27,17 +28,22 @@ typedef enum mebi__run_of {
     MEBI__RUNS
 } mebi__run_of;
 
-typedef enum mebi__run_state { MEBI__RUN_NOT_WANTED, MEBI__RUN_WANTED, MEBI__RUN_DONE, MEBI__RUN_FAILED } mebi__run_state;
+typedef enum mebi__run_state {
+    MEBI__RUN_NOT_WANTED,
+    MEBI__RUN_WANTED,
+    MEBI__RUN_DONE,
+    MEBI__RUN_FAILED
+} mebi__run_state;
 
 typedef struct mebi__run {
     mebi__run_state state;
     mebi_request request;
-    mebi_plan plan;       /* made before all runs: none of them has taught it anything */
-    mebi_report report;   /* its own plan, made at its beginning, in it */
-    mebi_error err;       /* of a failed one */
-    mebi__vitals vitals;  /* what went on during it */
+    mebi_plan plan;      /* made before all runs: none of them has taught it anything */
+    mebi_report report;  /* its own plan, made at its beginning, in it */
+    mebi_error err;      /* of a failed one */
+    mebi__vitals vitals; /* what went on during it */
     double step_seconds[MEBI__DOCTOR_STEPS];
-    int steps;            /* timed */
+    int steps;                    /* timed */
     size_t most_bytes, end_bytes; /* own memory, sampled */
     mebi_image picture;
 } mebi__run;
@@ -46,16 +52,16 @@ typedef struct mebi__run {
 typedef struct mebi__sample {
     double seconds; /* since the check began */
     size_t bytes;
-    int run;        /* -1: before all runs */
+    int run; /* -1: before all runs */
     mebi_stage stage;
-    int step;       /* finished ones */
+    int step; /* finished ones */
 } mebi__sample;
 
 typedef struct mebi__doctor_how {
-    int quick;   /* fewer steps */
-    int full;    /* never fewer steps or a smaller size than it should be */
+    int quick;                   /* fewer steps */
+    int full;                    /* never fewer steps or a smaller size than it should be */
     int speed, memory, pictures; /* what is wanted */
-    double most_seconds; /* of all runs, unless full */
+    double most_seconds;         /* of all runs, unless full */
 } mebi__doctor_how;
 
 typedef struct mebi__doctor {
@@ -64,14 +70,14 @@ typedef struct mebi__doctor {
     mebi__doctor_how how;
     mebi_callbacks user; /* told and asked; image is not used */
     mebi__run run[MEBI__RUNS];
-    int side;            /* native, or what it had to be */
-    int scaled;          /* 1: fewer steps or a smaller size than it should be */
-    int sparing;         /* 1: most_seconds could not be kept */
+    int side;    /* native, or what it had to be */
+    int scaled;  /* 1: fewer steps or a smaller size than it should be */
+    int sparing; /* 1: most_seconds could not be kept */
     double began, seconds_planned;
     size_t start_bytes, loaded_bytes, end_bytes; /* own memory; start is the caller's to fill */
     int samples;
     mebi__sample sample[MEBI__DOCTOR_SAMPLES];
-    int now;             /* the run under way */
+    int now; /* the run under way */
     double step_began;
 } mebi__doctor;
 
@@ -81,8 +87,8 @@ void mebi__doctor_destroy(mebi__doctor **d);
 
 /* runs.c: chooses and plans the runs that `how` wants. */
 MEBI_MUST_USE mebi_status mebi__doctor_plan(mebi__doctor *d, mebi_error *err);
-/* Does them. A run that fails is noted, and MEBI_OK; the next ones of its kind are left out then. An error
- * is MEBI_CANCELLED. */
+/* Does them. A run that fails is noted, and MEBI_OK; the next ones of its kind are left out then.
+ * An error is MEBI_CANCELLED. */
 MEBI_MUST_USE mebi_status mebi__doctor_run(mebi__doctor *d, mebi_error *err);
 /* "256x256, 40 steps, guidance 7.5"; brief: "256, 40 steps, cfg 7.5". */
 typedef struct mebi__run_name {
@@ -91,12 +97,11 @@ typedef struct mebi__run_name {
 mebi__run_name mebi__run_name_of(const mebi__run *run);
 mebi__run_name mebi__run_brief_name(const mebi__run *run);
 
-/* This process's own memory: resident, and not of a mapped file. */
-size_t mebi__doctor_own_bytes(void);
+/* Notes own memory: mebi__memory_own. */
 void mebi__doctor_sample(mebi__doctor *d, int run, mebi_stage stage, int step);
 
-/* causes.c: why a run may have been slow, as part of a sentence, "" if nothing was seen. threads: of the
- * engine. Appended to *text. Returns how many were found. */
+/* causes.c: why a run may have been slow, as part of a sentence, "" if nothing was seen. threads:
+ * of the engine. Appended to *text. Returns how many were found. */
 int mebi__causes(const mebi__run *run, int threads, int cores, char *text, size_t bytes);
 /* Share of the processors' time that other processes had; 0 to 1. */
 double mebi__others_share(const mebi__vitals *v, int cores);
@@ -110,7 +115,8 @@ void mebi__judge_pictures(const mebi__doctor *d, mebi__findings *to);
 
 /* What a picture is held against. */
 typedef enum mebi__picture_kind {
-    MEBI__PICTURE_ANY,     /* of an unknown prompt: what has a shape of its own, whatever was asked for */
+    MEBI__PICTURE_ANY, /* of an unknown prompt: what has a shape of its own, whatever was asked for
+                        */
     MEBI__PICTURE_AUTHORS, /* of the check's prompt at the authors' settings */
     MEBI__PICTURE_GUIDED,  /* ... with the tutorial's guidance */
     MEBI__PICTURE_PHOTO    /* ... of a model that draws photographs */

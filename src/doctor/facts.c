@@ -26,8 +26,9 @@ static void processor_facts(const mebi__machine *m, mebi__findings *to) {
         mebi__finding_more(f->measured, ", the control group gives %.1f", m->quota);
         if (m->quota < m->cores) {
             f->verdict = MEBI__WARN;
-            mebi__finding_say(f->advice, "A container's quota is below the number of cores. As many --threads as "
-                                         "it gives waste less.");
+            mebi__finding_say(
+                f->advice, "A container's quota is below the number of cores. As many --threads as "
+                           "it gives waste less.");
         }
     }
 }
@@ -38,7 +39,8 @@ static void load_facts(const mebi__machine *m, mebi__findings *to) {
     mebi__finding_say(f->expected, "under %.1f", 0.5 * m->processors);
     if (m->load < 0.5 * m->processors) return;
     f->verdict = MEBI__WARN;
-    mebi__finding_say(f->advice, "Other programs work, or did a minute ago: pictures take longer beside them.");
+    mebi__finding_say(
+        f->advice, "Other programs work, or did a minute ago: pictures take longer beside them.");
 }
 
 static void memory_facts(const mebi__machine *m, mebi__findings *to) {
@@ -78,12 +80,15 @@ static void instruction_facts(const mebi__machine *m, const mebi_engine_info *in
     if (best && !ref) return;
     f->verdict = ref ? MEBI__FAIL : MEBI__WARN;
     if (best)
-        mebi__finding_say(f->advice, "There are no fast kernels for this processor: every picture takes "
-                                     "some 10 times as long as on one with AVX2.");
+        mebi__finding_say(f->advice,
+                          "There are no fast kernels for this processor: every picture takes "
+                          "some 10 times as long as on one with AVX2.");
     else
-        mebi__finding_say(f->advice, "The environment's MEBI_CPU keeps mebi from using what this processor has%s. "
-                                     "Unset it: unset MEBI_CPU.",
-                          ref ? ": every picture takes some 10 times as long" : "");
+        mebi__finding_say(
+            f->advice,
+            "The environment's MEBI_CPU keeps mebi from using what this processor has%s. "
+            "Unset it: unset MEBI_CPU.",
+            ref ? ": every picture takes some 10 times as long" : "");
 }
 
 static void thread_facts(const mebi__machine *m, const mebi_engine_info *info, mebi__findings *to) {
@@ -92,9 +97,10 @@ static void thread_facts(const mebi__machine *m, const mebi_engine_info *info, m
     mebi__finding_say(f->expected, "%d, one for each core", m->cores);
     if (info->threads == m->cores) return;
     f->verdict = MEBI__WARN;
-    mebi__finding_say(f->advice, info->threads < m->cores
-                                     ? "Some cores stay idle. Leave --threads out, or give as many as there are."
-                                     : "Threads take turns on the cores, which is slower. Leave --threads out.");
+    mebi__finding_say(
+        f->advice, info->threads < m->cores
+                       ? "Some cores stay idle. Leave --threads out, or give as many as there are."
+                       : "Threads take turns on the cores, which is slower. Leave --threads out.");
 }
 
 void mebi__facts_engine(const mebi__machine *m, const mebi_engine_info *info, mebi__findings *to) {
@@ -105,7 +111,8 @@ void mebi__facts_engine(const mebi__machine *m, const mebi_engine_info *info, me
                       mebi_precision_name(info->precision), info->native_side);
     if (!*info->unused_tensors) return;
     f->verdict = MEBI__WARN;
-    mebi__finding_say(f->advice, "Its files hold tensors that are not used, which may be of another model: %s",
+    mebi__finding_say(f->advice,
+                      "Its files hold tensors that are not used, which may be of another model: %s",
                       info->unused_tensors);
 }
 
@@ -136,7 +143,8 @@ static char *existing(const char *folder) {
     return path;
 }
 
-/* Whether a file can be made: tried, as permissions alone don't tell. *room: the disk's, in bytes. */
+/* Whether a file can be made: tried, as permissions alone don't tell. *room: the disk's, in bytes.
+ */
 static int is_writable(const char *folder, double *room) {
     struct statvfs fs;
     *room = 0;
@@ -165,7 +173,8 @@ static void folder_facts(const char *check, const char *folder, double least, co
         mebi__finding_say(f->advice, "%s", needs);
     } else if (room < least) {
         f->verdict = MEBI__WARN;
-        mebi__finding_say(f->advice, "The disk is nearly full. `mebi cache` lists what can be cleared.");
+        mebi__finding_say(f->advice,
+                          "The disk is nearly full. `mebi cache` lists what can be cleared.");
     }
 }
 
@@ -177,11 +186,13 @@ void mebi__facts_cache(const char *folder, double least, mebi__findings *to) {
     if (!folder) {
         mebi__finding *f = mebi__finding_add(to, MEBI__SECTION_MACHINE, MEBI__WARN, "cache");
         mebi__finding_say(f->measured, "there is no folder for it");
-        mebi__finding_say(f->advice, "Set MEBI_CACHE_DIR: without it weights are packed at each start.");
+        mebi__finding_say(f->advice,
+                          "Set MEBI_CACHE_DIR: without it weights are packed at each start.");
         return;
     }
     folder_facts("cache", folder, least,
-                 "Packed weights and the machine's measured speed can't be kept: each start takes longer. Set "
+                 "Packed weights and the machine's measured speed can't be kept: each start takes "
+                 "longer. Set "
                  "MEBI_CACHE_DIR to another folder.",
                  to);
     uint64_t bytes = cached_bytes(folder, &entries);
@@ -191,10 +202,11 @@ void mebi__facts_cache(const char *folder, double least, mebi__findings *to) {
 }
 
 void mebi__facts_output(const char *folder, mebi__findings *to) {
-    folder_facts("output folder", folder, 1e8, "Pictures can't be saved here. Choose another place with -o.",
-                 to);
+    folder_facts("output folder", folder, 1e8,
+                 "Pictures can't be saved here. Choose another place with -o.", to);
     mebi__finding *f = &to->at[to->count - 1];
-    if (f->verdict == MEBI__WARN && strstr(f->measured, "can't be written")) f->verdict = MEBI__FAIL;
+    if (f->verdict == MEBI__WARN && strstr(f->measured, "can't be written"))
+        f->verdict = MEBI__FAIL;
 }
 
 void mebi__facts_rates(const mebi_plan *plan, mebi__findings *to) {
@@ -207,6 +219,8 @@ void mebi__facts_rates(const mebi_plan *plan, mebi__findings *to) {
     mebi__finding_say(f->expected, "measured on this machine");
     if (known) return;
     f->verdict = MEBI__WARN;
-    mebi__finding_say(f->advice, "Plans can't promise seconds yet. They are measured at the first start, and kept "
-                                 "in the cache's folder: see above whether it can be written.");
+    mebi__finding_say(
+        f->advice,
+        "Plans can't promise seconds yet. They are measured at the first start, and kept "
+        "in the cache's folder: see above whether it can be written.");
 }

@@ -1,4 +1,5 @@
-/* The list of findings. Must never lose a failure: when it is full the last line takes the worst verdict. */
+/* The list of findings. Must never lose a failure: when it is full the last line takes the worst
+ * verdict. */
 #include "doctor/findings.h"
 
 #include <stdarg.h>
@@ -33,7 +34,8 @@ void mebi__say(char *field, unsigned long size, int behind, const char *format, 
     va_end(args);
     if (n < 0 || (size_t)n < size - used) return;
     size_t end = size - 1;
-    while (end > 0 && ((unsigned char)field[end - 1] & 0xc0) == 0x80) end--; /* inside a character */
+    while (end > 0 && ((unsigned char)field[end - 1] & 0xc0) == 0x80)
+        end--; /* inside a character */
     if (end > 0 && ((unsigned char)field[end - 1] & 0xc0) == 0xc0) end--;
     field[end] = 0;
 }

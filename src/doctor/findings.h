@@ -27,7 +27,7 @@ enum { MEBI__FINDINGS = 96 };
 typedef struct mebi__finding {
     mebi__section section;
     mebi__verdict verdict;
-    char check[48];     /* what was looked at */
+    char check[48]; /* what was looked at */
     char measured[240];
     char expected[160]; /* "": nothing in particular */
     char advice[700];   /* what to do; "": nothing */
@@ -42,7 +42,8 @@ typedef struct mebi__findings {
 mebi__finding *mebi__finding_add(mebi__findings *all, mebi__section section, mebi__verdict verdict,
                                  const char *check);
 
-/* Formats into a field of a finding, or behind what is there; what doesn't fit is cut at a character. */
+/* Formats into a field of a finding, or behind what is there; what doesn't fit is cut at a
+ * character. */
 #define mebi__finding_say(field, ...)  mebi__say(field, sizeof field, 0, __VA_ARGS__)
 #define mebi__finding_more(field, ...) mebi__say(field, sizeof field, 1, __VA_ARGS__)
 __attribute__((format(printf, 4, 5))) void mebi__say(char *field, unsigned long size, int behind,

@@ -1,14 +1,14 @@
-/* The runs' seconds against their plans and against each other. Must judge from what is in the records
- * alone: so each fault can be planted in one. */
+/* The runs' seconds against their plans and against each other. Must judge from what is in the
+ * records alone: so each fault can be planted in one. */
 #include "doctor/doctor.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static const double near_plan = 0.15;      /* a plan's promise */
-static const double small_seconds = 0.1;   /* a difference that no one feels */
-static const double alarm = 2;             /* times slower than it should be */
+static const double near_plan = 0.15;    /* a plan's promise */
+static const double small_seconds = 0.1; /* a difference that no one feels */
+static const double alarm = 2;           /* times slower than it should be */
 static const double steps_alike = 1.15, sizes_alike = 1.3;
 static const double pause_factor = 4, pause_seconds = 0.3;
 
@@ -49,10 +49,11 @@ static void advise(const mebi__doctor *d, const mebi__machine *m, const mebi__ru
         mebi__finding_say(f->advice, "Seen during %s: %s. End what disturbs it and check again.",
                           mebi__run_name_of(slow).text, causes);
     else
-        mebi__finding_say(f->advice,
-                          "No swapping, throttling or other load was seen during %s. Check again; if it "
-                          "stays, the machine became slower than when it was measured.",
-                          mebi__run_name_of(slow).text);
+        mebi__finding_say(
+            f->advice,
+            "No swapping, throttling or other load was seen during %s. Check again; if it "
+            "stays, the machine became slower than when it was measured.",
+            mebi__run_name_of(slow).text);
 }
 
 /* ---- each run against its plan ---- */
@@ -77,8 +78,9 @@ static void judge_run(const mebi__doctor *d, const mebi__machine *m, const mebi_
                       100 * near_plan, 100 * (ratio - 1));
     if (fabs(ratio - 1) <= near_plan || fabs(real - wanted) < small_seconds) return;
     if (ratio < 1) { /* nothing is wrong with the machine */
-        mebi__finding_say(f->advice, "Faster than planned: the plan learns from each run, and will be nearer "
-                                     "next time.");
+        mebi__finding_say(f->advice,
+                          "Faster than planned: the plan learns from each run, and will be nearer "
+                          "next time.");
         return;
     }
     f->verdict = ratio > alarm ? MEBI__FAIL : MEBI__WARN;
@@ -120,8 +122,8 @@ static void judge_sizes(const mebi__doctor *d, const mebi__machine *m, mebi__fin
     mebi__finding *f = mebi__finding_add(to, MEBI__SECTION_SPEED, MEBI__OK, check);
     mebi__finding_say(f->measured, "a step takes %.2f times as long (%.1f ms and %.1f ms)", real,
                       1e3 * x, 1e3 * y);
-    mebi__finding_say(f->expected, "%.2f times by the arithmetic; %.0f times that is an alarm", wanted,
-                      alarm);
+    mebi__finding_say(f->expected, "%.2f times by the arithmetic; %.0f times that is an alarm",
+                      wanted, alarm);
     judge_pair(d, m, a, b, real / wanted, sizes_alike, f);
 }
 
@@ -156,18 +158,22 @@ static void judge_processors(const mebi__doctor *d, const mebi__machine *m, mebi
         all.clock = fmin(all.clock, v->clock);
     }
     if (!(all.wall > 0)) return;
-    double others = mebi__others_share(&all, m->processors), own = mebi__own_share(&all, d->info.threads);
+    double others = mebi__others_share(&all, m->processors),
+           own = mebi__own_share(&all, d->info.threads);
     mebi__finding *f = mebi__finding_add(to, MEBI__SECTION_SPEED, MEBI__OK, "processors");
-    mebi__finding_say(f->measured, "had %.0f %% of %d threads' time; other programs %.0f %% of all; clock "
-                                   "kept at %.0f %%",
+    mebi__finding_say(f->measured,
+                      "had %.0f %% of %d threads' time; other programs %.0f %% of all; clock "
+                      "kept at %.0f %%",
                       100 * own, d->info.threads, 100 * others, 100 * all.clock);
     mebi__finding_say(f->expected, "over 85 %%, under 10 %%, over 90 %%");
     if (own >= 0.85 && others < 0.1 && all.clock >= 0.9) return;
     f->verdict = MEBI__WARN;
-    mebi__finding_say(f->advice, "%s", all.clock < 0.9
-                          ? "The processor lowers its clock: look at cooling and the power profile."
-                          : "Other programs, a quota or pauses take time from this one: pictures take longer "
-                            "by that.");
+    mebi__finding_say(
+        f->advice, "%s",
+        all.clock < 0.9
+            ? "The processor lowers its clock: look at cooling and the power profile."
+            : "Other programs, a quota or pauses take time from this one: pictures take longer "
+              "by that.");
 }
 
 static void judge_swapping(const mebi__doctor *d, mebi__findings *to) {
@@ -180,17 +186,20 @@ static void judge_swapping(const mebi__doctor *d, mebi__findings *to) {
         streamed |= d->run[i].plan.weights == MEBI_WEIGHTS_STREAMED;
     }
     mebi__finding *f = mebi__finding_add(to, MEBI__SECTION_SPEED, MEBI__OK, "swapping");
-    mebi__finding_say(f->measured, "%.0f pages swapped, %.0f MB of this process in swap, %.0f pages read "
-                                   "again, %.1f s stalled",
-                      all.swapped, 1e-6 * (double)all.own_swap_bytes, all.major_faults, all.stalled);
+    mebi__finding_say(f->measured,
+                      "%.0f pages swapped, %.0f MB of this process in swap, %.0f pages read "
+                      "again, %.1f s stalled",
+                      all.swapped, 1e-6 * (double)all.own_swap_bytes, all.major_faults,
+                      all.stalled);
     mebi__finding_say(f->expected, "none%s", streamed ? " but the streamed weights" : "");
     int own = all.own_swap_bytes > 1 << 20;
     int faults = !streamed && all.major_faults > 200 * fmax(all.wall, 1);
     int others = all.swapped > 50 * all.wall || all.stalled > 0.02 * all.wall;
     if (!own && !faults && !others) return;
     f->verdict = own ? MEBI__FAIL : MEBI__WARN;
-    mebi__finding_say(f->advice, "Memory is short: close other programs, or give a smaller --budget, which "
-                                 "makes mebi use less instead of swapping.");
+    mebi__finding_say(f->advice,
+                      "Memory is short: close other programs, or give a smaller --budget, which "
+                      "makes mebi use less instead of swapping.");
 }
 
 static void judge_quota(const mebi__doctor *d, mebi__findings *to) {
@@ -201,12 +210,14 @@ static void judge_quota(const mebi__doctor *d, mebi__findings *to) {
     }
     throttled /= d->info.threads > 0 ? d->info.threads : 1;
     mebi__finding *f = mebi__finding_add(to, MEBI__SECTION_SPEED, MEBI__OK, "throttling");
-    mebi__finding_say(f->measured, "held back by a quota for %.1f s, in %.0f periods", throttled, periods);
+    mebi__finding_say(f->measured, "held back by a quota for %.1f s, in %.0f periods", throttled,
+                      periods);
     mebi__finding_say(f->expected, "never");
     if (throttled <= 0.05 * wall) return;
     f->verdict = throttled > 0.5 * wall ? MEBI__FAIL : MEBI__WARN;
-    mebi__finding_say(f->advice, "The control group (a container's limit) gives fewer processors than there "
-                                 "are threads: raise it, or take as many --threads as it gives.");
+    mebi__finding_say(f->advice,
+                      "The control group (a container's limit) gives fewer processors than there "
+                      "are threads: raise it, or take as many --threads as it gives.");
 }
 
 static void judge_failures(const mebi__doctor *d, mebi__findings *to) {
@@ -225,7 +236,8 @@ void mebi__judge_time(const mebi__doctor *d, const mebi__machine *m, mebi__findi
     if (d->scaled) {
         mebi__finding *f = mebi__finding_add(to, MEBI__SECTION_SPEED, MEBI__WARN, "extent");
         mebi__finding_say(f->measured, "%d pixels, %d and %d steps", d->side,
-                          d->run[MEBI__RUN_FIRST].request.steps, d->run[MEBI__RUN_FEWER].request.steps);
+                          d->run[MEBI__RUN_FIRST].request.steps,
+                          d->run[MEBI__RUN_FEWER].request.steps);
         mebi__finding_say(f->expected, "%d pixels, 40 and 30 steps", d->info.native_side);
         mebi__finding_say(f->advice, "That would take too long on this machine. --full does it.");
     }

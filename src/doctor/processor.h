@@ -4,8 +4,9 @@
 
 #include <stddef.h>
 
-/* Turns a second of a loop that needs nothing but registers: the best of several short tries, so that a try
- * during which another process ran doesn't count. It follows the processor's clock and nothing else. */
+/* Turns a second of a loop that needs nothing but registers: the best of several short tries, so
+ * that a try during which another process ran doesn't count. It follows the processor's clock and
+ * nothing else. */
 double mebi__processor_clock(void);
 
 /* As the system calls it, fit for printing; "" where it doesn't say. */

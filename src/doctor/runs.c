@@ -1,5 +1,5 @@
-/* The check's runs: which, how long they should take, and what is noted while they are under way. Must never
- * take memory while a run is at work: that would show in its curve. */
+/* The check's runs: which, how long they should take, and what is noted while they are under way.
+ * Must never take memory while a run is at work: that would show in its curve. */
 #include "doctor/doctor.h"
 
 #include "base/error.h"
@@ -7,18 +7,15 @@
 #include "base/os.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { MULTIPLE = 16, LEAST_SIDE = 64 };
 static const float guidance = 7.5f;
 static const double unknown_rate = 1e11; /* operations a second, where a machine's are not known */
 
-/* Steps of the tutorial, of a quick look, and at the least: two counts that differ, and enough of them for
- * a mean that the first, slower step doesn't make. */
-static const struct {
-    int many, fewer;
-} step_counts[] = {{40, 30}, {10, 8}, {4, 3}};
+/* Steps of the tutorial, of a quick look, and at the least: two counts that differ, and enough of
+ * them for a mean that the first, slower step doesn't make. */
+static const struct { int many, fewer; } step_counts[] = {{40, 30}, {10, 8}, {4, 3}};
 enum { TUTORIAL, QUICK, LEAST };
 
 mebi__doctor *mebi__doctor_create(mebi_error *err) {
@@ -38,7 +35,8 @@ void mebi__doctor_destroy(mebi__doctor **d) {
 mebi__run_name mebi__run_name_of(const mebi__run *run) {
     mebi__run_name name;
     char guided[32] = "no guidance";
-    if (run->request.cfg > 0) snprintf(guided, sizeof guided, "guidance %g", (double)run->request.cfg);
+    if (run->request.cfg > 0)
+        snprintf(guided, sizeof guided, "guidance %g", (double)run->request.cfg);
     snprintf(name.text, sizeof name.text, "%dx%d, %d steps, %s", run->request.width,
              run->request.height, run->request.steps, guided);
     return name;
@@ -121,39 +119,26 @@ mebi_status mebi__doctor_plan(mebi__doctor *d, mebi_error *err) {
 
 /* ---- while one is under way ---- */
 
-/* The first number behind a name, in kB. */
-static size_t kib_of(const char *path, const char *name) {
-    FILE *f = fopen(path, "re");
-    char line[256];
-    size_t kib = 0, length = strlen(name);
-    while (f && kib == 0 && fgets(line, sizeof line, f))
-        if (strncmp(line, name, length) == 0) kib = strtoull(line + length, NULL, 10);
-    if (f) fclose(f);
-    return kib;
-}
-
-size_t mebi__doctor_own_bytes(void) {
-    size_t kib = kib_of("/proc/self/smaps_rollup", "Anonymous:");
-    return 1024 * (kib ? kib : kib_of("/proc/self/status", "RssAnon:"));
-}
-
 void mebi__doctor_sample(mebi__doctor *d, int run, mebi_stage stage, int step) {
     if (d->samples == MEBI__DOCTOR_SAMPLES) return;
-    size_t bytes = mebi__doctor_own_bytes();
-    d->sample[d->samples++] = (mebi__sample){mebi__now_seconds() - d->began, bytes, run, stage, step};
+    size_t bytes = mebi__memory_own();
+    d->sample[d->samples++] =
+        (mebi__sample){mebi__now_seconds() - d->began, bytes, run, stage, step};
     if (run >= 0 && bytes > d->run[run].most_bytes) d->run[run].most_bytes = bytes;
 }
 
 static void note_step(mebi__doctor *d, mebi__run *r, int step) {
     double now = mebi__now_seconds();
-    if (step > 0 && r->steps < MEBI__DOCTOR_STEPS) r->step_seconds[r->steps++] = now - d->step_began;
+    if (step > 0 && r->steps < MEBI__DOCTOR_STEPS)
+        r->step_seconds[r->steps++] = now - d->step_began;
     d->step_began = now;
 }
 
 static void on_progress(void *context, const mebi_progress *p) {
     mebi__doctor *d = context;
     const mebi__sample *last = &d->sample[d->samples ? d->samples - 1 : 0];
-    if (d->samples == 0 || last->run != d->now || last->stage != p->stage || last->step != p->step) {
+    if (d->samples == 0 || last->run != d->now || last->stage != p->stage ||
+        last->step != p->step) {
         if (p->stage == MEBI_STAGE_STEP) note_step(d, &d->run[d->now], p->step);
         mebi__doctor_sample(d, d->now, p->stage, p->step);
     }
@@ -196,8 +181,11 @@ static void announce(const mebi__doctor *d, mebi__run_of which) {
 
 static mebi_status do_run(mebi__doctor *d, mebi__run_of which) {
     mebi__run *r = &d->run[which];
-    mebi_callbacks callbacks = {.context = d, .progress = on_progress, .image = on_image,
-                                .cancelled = on_cancelled, .notice = on_notice};
+    mebi_callbacks callbacks = {.context = d,
+                                .progress = on_progress,
+                                .image = on_image,
+                                .cancelled = on_cancelled,
+                                .notice = on_notice};
     d->now = which;
     announce(d, which);
     mebi__vitals before = mebi__vitals_now();
@@ -222,6 +210,6 @@ mebi_status mebi__doctor_run(mebi__doctor *d, mebi_error *err) {
         if (status == MEBI_CANCELLED) return mebi__fail(err, status, "The check was interrupted.");
         failed |= status != MEBI_OK;
     }
-    d->end_bytes = mebi__doctor_own_bytes();
+    d->end_bytes = mebi__memory_own();
     return MEBI_OK;
 }

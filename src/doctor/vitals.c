@@ -55,7 +55,8 @@ static int group_folder(const group_kind *kind, char *folder, size_t bytes) {
     return found;
 }
 
-/* Calls visit for the group's folder, those above it, and the mount's root, which is a container's own. */
+/* Calls visit for the group's folder, those above it, and the mount's root, which is a container's
+ * own. */
 static void each_group(const group_kind *kind, void (*visit)(void *, const char *), void *context) {
     char folder[500];
     size_t mount = strlen(kind->mount);
