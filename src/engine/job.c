@@ -326,6 +326,7 @@ static mebi_status work(mebi__job *j) {
     if (j->guided) encode_prompt(j, &j->negative);
     mebi__job_end_stage(j);
     if (s->status != MEBI_OK) return s->status;
+    if (j->rung.shape.way.free_encoder) mebi__pipeline_free_encoder(&j->engine->pipeline);
     mebi__job_begin_stage(j, MEBI_STAGE_ENCODE, j->rung.cost.prepare);
     condition(j);
     mebi__job_end_stage(j);

@@ -102,7 +102,7 @@ static mebi_status try_way(climb *c, const mebi__job_shape *shape, mebi__strateg
  * first in which weights stay is the one. */
 static mebi_status try_others(climb *c, const mebi__job_shape *shape, int first, int last,
                               mebi_error *err) {
-    int several = 0 && (c->count > 1 || shape->negative_tokens > 0); /* until passes can go side by side */
+    int several = c->count > 1 || shape->negative_tokens > 0;
     for (int together = 0; together <= several; together++)
         for (int vae = first; vae <= last; vae++)
             for (int chunks = 0; chunks < 2; chunks++) {
