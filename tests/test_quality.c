@@ -1,4 +1,5 @@
-/* Measures of pictures whose answers are known beforehand: from formulas, or because they were painted so. */
+/* Measures of pictures whose answers are known beforehand: from formulas, or because they were
+ * painted so. */
 #include "testing.h"
 
 #include "base/memory.h"
@@ -7,8 +8,9 @@
 #include <math.h>
 
 static const double pi = 3.14159265358979323846;
-static const unsigned char white[3] = {255, 255, 255}, red[3] = {200, 30, 20}, blue[3] = {20, 40, 200},
-                           green[3] = {30, 160, 40}, paper[3] = {240, 236, 228};
+static const unsigned char white[3] = {255, 255, 255}, red[3] = {200, 30, 20},
+                           blue[3] = {20, 40, 200}, green[3] = {30, 160, 40},
+                           paper[3] = {240, 236, 228};
 static mebi_error err;
 
 static int forget_error(void **state) {
@@ -40,10 +42,12 @@ static void set_grey(const mebi_image *image, int x, int y, double v) {
 }
 
 /* Soft over one pixel, as drawings are. */
-static void disc(const mebi_image *image, double x0, double y0, double radius, const unsigned char *colour) {
+static void disc(const mebi_image *image, double x0, double y0, double radius,
+                 const unsigned char *colour) {
     int y1 = (int)(y0 + radius + 2), x1 = (int)(x0 + radius + 2);
     for (int y = y0 > radius + 2 ? (int)(y0 - radius - 2) : 0; y < y1 && y < image->height; y++)
-        for (int x = x0 > radius + 2 ? (int)(x0 - radius - 2) : 0; x < x1 && x < image->width; x++) {
+        for (int x = x0 > radius + 2 ? (int)(x0 - radius - 2) : 0; x < x1 && x < image->width;
+             x++) {
             double inside = radius - hypot(x - x0, y - y0) + 0.5;
             inside = inside < 0 ? 0 : inside > 1 ? 1 : inside;
             for (int c = 0; c < 3; c++)
@@ -83,7 +87,8 @@ static void add_noise(const mebi_image *image, double sigma, uint32_t seed) {
 static mebi_image enlarged(const mebi_image *image, int times) {
     mebi_image large = canvas(image->width * times, image->height * times, white);
     for (int y = 0; y < large.height; y++)
-        for (int x = 0; x < large.width; x++) memcpy(at(&large, x, y), at(image, x / times, y / times), 3);
+        for (int x = 0; x < large.width; x++)
+            memcpy(at(&large, x, y), at(image, x / times, y / times), 3);
     return large;
 }
 
@@ -96,7 +101,8 @@ static mebi_measures measured(mebi_image image) {
 }
 
 static void assert_near(const char *what, double value, double wanted, double tolerance) {
-    if (!(fabs(value - wanted) <= tolerance)) fail_msg("%s: %g, not %g +- %g", what, value, wanted, tolerance);
+    if (!(fabs(value - wanted) <= tolerance))
+        fail_msg("%s: %g, not %g +- %g", what, value, wanted, tolerance);
 }
 
 /* ---- the whole picture ---- */
@@ -120,19 +126,21 @@ static void detail_of_a_wave_is_the_formulas(void **state) {
     for (int period = 2; period <= 16; period *= 2) {
         mebi_image image = canvas(129, 64, white); /* symmetric at both ends */
         for (int y = 0; y < 64; y++)
-            for (int x = 0; x < 129; x++) set_grey(&image, x, y, 128 + 100 * cos(2 * pi * x / period));
+            for (int x = 0; x < 129; x++)
+                set_grey(&image, x, y, 128 + 100 * cos(2 * pi * x / period));
         mebi_measures m = measured(image);
         /* At 2 pixels a period all values are extremes. */
         double f = 1.0 / period, power = period == 2 ? 100 * 100 : 100 * 100 / 2.0;
-        double first = 1 - pow(cos(pi * f), 4), second = pow(cos(pi * f), 4) * (1 - pow(cos(2 * pi * f), 4));
+        double first = 1 - pow(cos(pi * f), 4),
+               second = pow(cos(pi * f), 4) * (1 - pow(cos(2 * pi * f), 4));
         assert_near("detail", m.detail, power * first * first, 0.02 * power * first * first + 1);
         assert_near("the next octave", m.detail_next, power * second * second,
                     0.02 * power * second * second + 1);
     }
 }
 
-/* A step, blurred: brightness is a normal distribution's sum. Angle 0 runs from left to right; pixels lie on its
- * middle. */
+/* A step, blurred: brightness is a normal distribution's sum. Angle 0 runs from left to right;
+ * pixels lie on its middle. */
 static mebi_image blurred_step(double sigma, double angle) {
     mebi_image image = canvas(96, 96, white);
     for (int y = 0; y < 96; y++)
@@ -205,14 +213,19 @@ static void discs_are_counted(void **state) {
     }
 }
 
-/* Others beside the largest: of its size and colour, of its size alone, of its colour alone, a crumb. */
+/* Others beside the largest: of its size and colour, of its size alone, of its colour alone, a
+ * crumb. */
 static void only_likes_are_repeats(void **state) {
     (void)state;
     static const struct {
         const unsigned char *colour;
         double radius;
         int objects, fragments, repeats;
-    } cases[] = {{red, 45, 2, 0, 1}, {blue, 45, 2, 0, 0}, {red, 29, 2, 0, 0}, {red, 12, 1, 1, 0}, {red, 2, 1, 0, 0}};
+    } cases[] = {{red, 45, 2, 0, 1},
+                 {blue, 45, 2, 0, 0},
+                 {red, 29, 2, 0, 0},
+                 {red, 12, 1, 1, 0},
+                 {red, 2, 1, 0, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mebi_image image = canvas(256, 256, paper);
         disc(&image, 70, 70, 50, red);
@@ -261,7 +274,7 @@ static void colour_is_the_objects(void **state) {
     static const struct {
         unsigned char colour[3];
         double hue;
-    } cases[] = {{{255, 0, 0}, 0},  {{255, 255, 0}, 60}, {{0, 255, 0}, 120}, {{0, 255, 255}, 180},
+    } cases[] = {{{255, 0, 0}, 0},   {{255, 255, 0}, 60},  {{0, 255, 0}, 120}, {{0, 255, 255}, 180},
                  {{0, 0, 255}, 240}, {{255, 0, 255}, 300}, {{200, 20, 20}, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mebi_image image = canvas(128, 128, (const unsigned char[3]){250, 250, 250});
@@ -269,7 +282,8 @@ static void colour_is_the_objects(void **state) {
         mebi_measures m = measured(image);
         assert_near("hue", fabs(remainder(m.hue - cases[i].hue, 360)), 0, 1.5);
         assert_true(m.hue >= 0 && m.hue < 360 && m.hue_share > 0.95);
-        for (int c = 0; c < 3; c++) assert_near("colour", m.object_colour[c], cases[i].colour[c], 12);
+        for (int c = 0; c < 3; c++)
+            assert_near("colour", m.object_colour[c], cases[i].colour[c], 12);
     }
     mebi_image image = canvas(128, 128, white); /* three quarters red, one quarter green */
     for (int y = 40; y < 80; y++)
@@ -384,7 +398,8 @@ static void likeness_of_known_pairs(void **state) {
     mebi_image_release(&large);
 
     mebi_image darker = canvas(64, 64, paper), lighter = canvas(64, 64, paper);
-    for (int i = 0; i < 64 * 64 * 3; i++) lighter.pixels[i] = (unsigned char)(lighter.pixels[i] + 10);
+    for (int i = 0; i < 64 * 64 * 3; i++)
+        lighter.pixels[i] = (unsigned char)(lighter.pixels[i] + 10);
     l = compared(&darker, &lighter);
     assert_near("psnr", l.psnr, 20 * log10(25.5), 0.001);
     assert_near("gradients of flat pictures", l.gradients, 1, 1e-9);
@@ -444,7 +459,8 @@ static void impossible_sizes_are_refused(void **state) {
 
 static void thin_and_small_pictures_work(void **state) {
     (void)state;
-    static const int sizes[][2] = {{16, 16}, {17, 16}, {16384, 16}, {16, 16384}, {129, 127}, {2049, 31}};
+    static const int sizes[][2] = {{16, 16},    {17, 16},   {16384, 16},
+                                   {16, 16384}, {129, 127}, {2049, 31}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         mebi_image image = canvas(sizes[i][0], sizes[i][1], paper);
         disc(&image, sizes[i][0] / 2.0, sizes[i][1] / 2.0, 5, red);
@@ -485,24 +501,15 @@ static void every_allocation_may_fail(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup(name, forget_error)
     const struct CMUnitTest tests[] = {
-        TEST(a_flat_picture_has_nothing),
-        TEST(detail_of_a_wave_is_the_formulas),
-        TEST(edge_width_follows_the_blur),
-        TEST(faint_edges_are_none),
-        TEST(noise_is_found_beside_edges),
-        TEST(discs_are_counted),
-        TEST(only_likes_are_repeats),
-        TEST(repetition_needs_no_background),
-        TEST(cut_objects_touch_the_border),
-        TEST(colour_is_the_objects),
-        TEST(a_slope_is_no_blotch),
-        TEST(blotches_are_counted),
-        TEST(noise_is_no_blotch),
-        TEST(size_doesnt_change_what_is_seen),
-        TEST(likeness_of_known_pairs),
-        TEST(a_negative_has_the_edges_but_not_the_structure),
-        TEST(impossible_sizes_are_refused),
-        TEST(thin_and_small_pictures_work),
+        TEST(a_flat_picture_has_nothing),   TEST(detail_of_a_wave_is_the_formulas),
+        TEST(edge_width_follows_the_blur),  TEST(faint_edges_are_none),
+        TEST(noise_is_found_beside_edges),  TEST(discs_are_counted),
+        TEST(only_likes_are_repeats),       TEST(repetition_needs_no_background),
+        TEST(cut_objects_touch_the_border), TEST(colour_is_the_objects),
+        TEST(a_slope_is_no_blotch),         TEST(blotches_are_counted),
+        TEST(noise_is_no_blotch),           TEST(size_doesnt_change_what_is_seen),
+        TEST(likeness_of_known_pairs),      TEST(a_negative_has_the_edges_but_not_the_structure),
+        TEST(impossible_sizes_are_refused), TEST(thin_and_small_pictures_work),
         TEST(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,7 +34,8 @@ static int forget_error(void **state) {
 
 /* ---- figures given ---- */
 
-/* One size's pictures: seconds and bytes of each, detail a pixel, and how many of them have a fault. */
+/* One size's pictures: seconds and bytes of each, detail a pixel, and how many of them have a
+ * fault. */
 typedef struct given {
     int side;
     double seconds, detail;
@@ -49,10 +50,17 @@ static mebi__shot shots[MEBI__SWEEP_SIZES * EACH];
 /* Seconds are spread so that their median is the one given and their mean isn't. */
 static mebi__sweep sweep_of(const given *sizes, int count, int native_side) {
     static const double spread[EACH] = {0.9, 1, 1, 3};
-    mebi__sweep s = {.params = {.sizes = count, .steps = 8, .prompts = 2, .seeds = 2, .model = "given"},
-                     .info = {.cpu = "avx2", .threads = 2, .native_side = native_side, .model_hash = "0123456789abcdef",
-                              .precision = MEBI_PRECISION_F32},
-                     .native = -1, .sweet = -1, .shots = count * EACH, .shot = shots};
+    mebi__sweep s = {
+        .params = {.sizes = count, .steps = 8, .prompts = 2, .seeds = 2, .model = "given"},
+        .info = {.cpu = "avx2",
+                 .threads = 2,
+                 .native_side = native_side,
+                 .model_hash = "0123456789abcdef",
+                 .precision = MEBI_PRECISION_F32},
+        .native = -1,
+        .sweet = -1,
+        .shots = count * EACH,
+        .shot = shots};
     for (int i = 0; i < count; i++) {
         const given *g = &sizes[i];
         s.row[i].width = s.row[i].height = g->side;
@@ -94,13 +102,15 @@ static void rows_are_medians_and_gains(void **state) {
         assert_true(r->sound);
         assert_true(fabs(r->seconds - growing[i].seconds) < 1e-9);
         assert_true(fabs(r->step_seconds - growing[i].seconds * 0.1) < 1e-9);
-        assert_true(r->peak_bytes == growing[i].bytes && r->planned_bytes == growing[i].bytes + 1000000);
+        assert_true(r->peak_bytes == growing[i].bytes &&
+                    r->planned_bytes == growing[i].bytes + 1000000);
         assert_true(fabs(r->sharpness - 0.65) < 1e-9);
         assert_true(i == 1 ? r->structure < 0 : fabs(r->structure - 0.7) < 1e-9);
         assert_int_equal(r->from, i - 1);
     }
     /* Detail a pixel stays, pixels grow fourfold. */
-    assert_true(fabs(s.row[0].detail - 25) < 1e-9 && s.row[1].detail == 100 && fabs(s.row[2].detail - 400) < 1e-9);
+    assert_true(fabs(s.row[0].detail - 25) < 1e-9 && s.row[1].detail == 100 &&
+                fabs(s.row[2].detail - 400) < 1e-9);
     assert_true(fabs(s.row[1].more_detail - 75) < 1e-9 && fabs(s.row[1].more_seconds - 3) < 1e-9);
     assert_true(fabs(s.row[2].more_bytes - (40 << 20)) < 1e-9);
     assert_true(fabs(s.row[1].worth - 1) < 1e-9);
@@ -118,32 +128,99 @@ static void the_sweet_spot_follows_the_rule(void **state) {
         int count, native, sweet;
         const char *why, *note; /* note: of the last size */
     } cases[] = {
-        {"detail stalls", {{64, 1, 10, 1 << 20, 0, 0, 0}, {128, 4, 10, 1 << 20, 0, 0, 0}, {256, 16, 3, 1 << 20, 0, 0, 0}},
-         3, 128, 1, "128x128 is where more stops paying: 256x256 takes 4.00 times as long for 1.20 times", ""},
-        {"later gains don't count", {{64, 1, 10, 1 << 20, 0, 0, 0}, {128, 4, 2.6, 1 << 20, 0, 0, 0}, {256, 16, 10, 1 << 20, 0, 0, 0}},
-         3, 128, 0, "64x64 is where more stops paying", ""},
-        {"repeated above", {{64, 1, 10, 1 << 20, 0, 0, 0}, {128, 4, 10, 1 << 20, 1, 0, 0}, {256, 16, 20, 1 << 20, 2, 0, 0}},
-         3, 128, 1, "128x128 is the largest sound size", "the subject is repeated in 2 of 4 pictures."},
-        {"one is sound", {{64, 1, 10, 1 << 20, 0, 4, 0}, {128, 4, 10, 1 << 20, 0, 0, 0}, {256, 16, 20, 1 << 20, 3, 2, 4}},
-         3, 128, 1, "128x128 is the only sound size",
-         "the subject is repeated in 3 of 4 pictures, the subject is cut off by the border in 2 of 4 pictures, the "
+        {"detail stalls",
+         {{64, 1, 10, 1 << 20, 0, 0, 0},
+          {128, 4, 10, 1 << 20, 0, 0, 0},
+          {256, 16, 3, 1 << 20, 0, 0, 0}},
+         3,
+         128,
+         1,
+         "128x128 is where more stops paying: 256x256 takes 4.00 times as long for 1.20 times",
+         ""},
+        {"later gains don't count",
+         {{64, 1, 10, 1 << 20, 0, 0, 0},
+          {128, 4, 2.6, 1 << 20, 0, 0, 0},
+          {256, 16, 10, 1 << 20, 0, 0, 0}},
+         3,
+         128,
+         0,
+         "64x64 is where more stops paying",
+         ""},
+        {"repeated above",
+         {{64, 1, 10, 1 << 20, 0, 0, 0},
+          {128, 4, 10, 1 << 20, 1, 0, 0},
+          {256, 16, 20, 1 << 20, 2, 0, 0}},
+         3,
+         128,
+         1,
+         "128x128 is the largest sound size",
+         "the subject is repeated in 2 of 4 pictures."},
+        {"one is sound",
+         {{64, 1, 10, 1 << 20, 0, 4, 0},
+          {128, 4, 10, 1 << 20, 0, 0, 0},
+          {256, 16, 20, 1 << 20, 3, 2, 4}},
+         3,
+         128,
+         1,
+         "128x128 is the only sound size",
+         "the subject is repeated in 3 of 4 pictures, the subject is cut off by the border in 2 of "
+         "4 pictures, the "
          "background is blotched in 4 of 4 pictures."},
-        {"an unsound one between", {{64, 1, 10, 1 << 20, 0, 0, 0}, {128, 4, 10, 1 << 20, 0, 2, 0}, {256, 16, 10, 1 << 20, 0, 0, 0}},
-         3, 128, 2, "256x256 is the largest sound size", ""},
-        {"none is sound", {{64, 1, 10, 1 << 20, 4, 0, 0}, {128, 4, 10, 1 << 20, 2, 2, 0}, {256, 16, 10, 1 << 20, 4, 0, 0}},
-         3, 128, 1, "No size is sound; 128x128 has the fewest faults", "the subject is repeated in 4 of 4 pictures."},
-        {"one doesn't fit", {{64, 1, 10, 1 << 20, 0, 0, 0}, {128, 0, 10, 1 << 20, 0, 0, 0}}, 2, 128, 0,
-         "64x64 is the only sound size", "it does not fit into the memory there is."},
-        {"none fits", {{64, 0, 10, 1 << 20, 0, 0, 0}}, 1, 128, -1, "No size fits", "it does not fit"},
-        {"no detail at all", {{64, 1, 0, 1 << 20, 0, 0, 0}, {128, 4, 0, 1 << 20, 0, 0, 0}}, 2, 64, 0, "64x64 is where", ""},
-        {"faster and better", {{64, 4, 10, 1 << 20, 0, 0, 0}, {128, 1, 10, 1 << 20, 0, 0, 0}}, 2, 64, 1, "largest", ""},
+        {"an unsound one between",
+         {{64, 1, 10, 1 << 20, 0, 0, 0},
+          {128, 4, 10, 1 << 20, 0, 2, 0},
+          {256, 16, 10, 1 << 20, 0, 0, 0}},
+         3,
+         128,
+         2,
+         "256x256 is the largest sound size",
+         ""},
+        {"none is sound",
+         {{64, 1, 10, 1 << 20, 4, 0, 0},
+          {128, 4, 10, 1 << 20, 2, 2, 0},
+          {256, 16, 10, 1 << 20, 4, 0, 0}},
+         3,
+         128,
+         1,
+         "No size is sound; 128x128 has the fewest faults",
+         "the subject is repeated in 4 of 4 pictures."},
+        {"one doesn't fit",
+         {{64, 1, 10, 1 << 20, 0, 0, 0}, {128, 0, 10, 1 << 20, 0, 0, 0}},
+         2,
+         128,
+         0,
+         "64x64 is the only sound size",
+         "it does not fit into the memory there is."},
+        {"none fits",
+         {{64, 0, 10, 1 << 20, 0, 0, 0}},
+         1,
+         128,
+         -1,
+         "No size fits",
+         "it does not fit"},
+        {"no detail at all",
+         {{64, 1, 0, 1 << 20, 0, 0, 0}, {128, 4, 0, 1 << 20, 0, 0, 0}},
+         2,
+         64,
+         0,
+         "64x64 is where",
+         ""},
+        {"faster and better",
+         {{64, 4, 10, 1 << 20, 0, 0, 0}, {128, 1, 10, 1 << 20, 0, 0, 0}},
+         2,
+         64,
+         1,
+         "largest",
+         ""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mebi__sweep s = sweep_of(cases[i].size, cases[i].count, cases[i].native);
         mebi__sweep_judge(&s);
         const char *note = s.row[cases[i].count - 1].note;
-        if (s.sweet != cases[i].sweet || !strstr(s.why, cases[i].why)) fail_msg("%s: %d, %s", cases[i].what, s.sweet, s.why);
-        if (*cases[i].note ? !strstr(note, cases[i].note) : *note) fail_msg("%s: note '%s'", cases[i].what, note);
+        if (s.sweet != cases[i].sweet || !strstr(s.why, cases[i].why))
+            fail_msg("%s: %d, %s", cases[i].what, s.sweet, s.why);
+        if (*cases[i].note ? !strstr(note, cases[i].note) : *note)
+            fail_msg("%s: note '%s'", cases[i].what, note);
     }
 }
 
@@ -220,12 +297,15 @@ static void keep_pictures(mebi__sweep *s) {
     assert_non_null(s->store);
     for (int i = 0; i < s->shots; i++) {
         int side = s->row[s->shot[i].size].width;
-        mebi_image image = {side, side, mebi__alloc(MEBI__TAG_OUTPUT, (size_t)side * (size_t)side * 3)};
+        mebi_image image = {side, side,
+                            mebi__alloc(MEBI__TAG_OUTPUT, (size_t)side * (size_t)side * 3)};
         void *png;
         assert_non_null(image.pixels);
-        for (int k = 0; k < side * side * 3; k++) image.pixels[k] = (unsigned char)(k * (i + 7) >> 3);
+        for (int k = 0; k < side * side * 3; k++)
+            image.pixels[k] = (unsigned char)(k * (i + 7) >> 3);
         assert_mebi_ok(mebi__png_encode(&image, &png, &s->shot[i].png_bytes, &err), &err);
-        assert_mebi_ok(mebi__store_put(s, png, s->shot[i].png_bytes, &s->shot[i].png_at, &err), &err);
+        assert_mebi_ok(mebi__store_put(s, png, s->shot[i].png_bytes, &s->shot[i].png_at, &err),
+                       &err);
         mebi__free(png);
         mebi_image_release(&image);
     }
@@ -233,7 +313,8 @@ static void keep_pictures(mebi__sweep *s) {
 
 static void the_page_stands_alone(void **state) {
     (void)state;
-    static const char *const never[] = {"http", "<script", "url(", "@import", "<link", "<iframe", "javascript", "file:"};
+    static const char *const never[] = {"http",  "<script", "url(",       "@import",
+                                        "<link", "<iframe", "javascript", "file:"};
     mebi__sweep s = sweep_of(growing, 3, 128);
     s.params.model = "<b>&\"'</title>\x01\xff model";
     s.row[0].plan.total_seconds = 1.25;
@@ -246,7 +327,8 @@ static void the_page_stands_alone(void **state) {
     assert_int_equal(strncmp(html, "<!DOCTYPE html>", 15), 0);
     assert_well_formed(html);
     assert_null(strstr(html, "<b>"));
-    assert_non_null(strstr(html, "&lt;b&gt;&amp;&quot;&#39;&lt;/title&gt;\xef\xbf\xbd\xef\xbf\xbd model"));
+    assert_non_null(
+        strstr(html, "&lt;b&gt;&amp;&quot;&#39;&lt;/title&gt;\xef\xbf\xbd\xef\xbf\xbd model"));
     assert_non_null(strstr(html, "<html lang=\"en\">"));
     assert_non_null(strstr(html, "prefers-color-scheme:dark"));
     assert_non_null(strstr(html, "The sweet spot is 256&#215;256"));
@@ -273,7 +355,8 @@ static void the_page_stands_alone(void **state) {
 /* The letters are the file's bytes: decoded again, they are a picture of the size. */
 static void pictures_are_in_the_page(void **state) {
     (void)state;
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     mebi__sweep s = sweep_of(growing, 3, 128);
     keep_pictures(&s);
     mebi__sweep_judge(&s);
@@ -289,12 +372,14 @@ static void pictures_are_in_the_page(void **state) {
         for (size_t k = 0; k < n; k += 4) {
             unsigned v = 0, filled = 0;
             for (int c = 0; c < 4; c++) {
-                const char *at = p[k + (size_t)c] == '=' ? letters : strchr(letters, p[k + (size_t)c]);
+                const char *at =
+                    p[k + (size_t)c] == '=' ? letters : strchr(letters, p[k + (size_t)c]);
                 filled += p[k + (size_t)c] == '=';
                 assert_non_null(at);
                 v = v << 6 | (unsigned)(at - letters);
             }
-            for (unsigned c = 0; c < 3 - filled; c++) png[bytes++] = (unsigned char)(v >> (16 - 8 * c));
+            for (unsigned c = 0; c < 3 - filled; c++)
+                png[bytes++] = (unsigned char)(v >> (16 - 8 * c));
         }
         mebi_image image;
         assert_mebi_ok(mebi__png_decode("the page's", png, bytes, &image, &err), &err);
@@ -312,20 +397,24 @@ static void tables_and_pages_bear_any_figures(void **state) {
     (void)state;
     given many[MEBI__SWEEP_SIZES];
     for (int i = 0; i < MEBI__SWEEP_SIZES; i++)
-        many[i] = (given){16384 - 16 * (MEBI__SWEEP_SIZES - i), 1e6 * (i + 1), 1e4, (size_t)3 << 40, 4, 4, 4};
-    static const given none[] = {{64, 0, 1, 0, 0, 0, 0}}, fast[] = {{64, 1e-9, 0, 1 << 20, 0, 0, 0}};
+        many[i] = (given){
+            16384 - 16 * (MEBI__SWEEP_SIZES - i), 1e6 * (i + 1), 1e4, (size_t)3 << 40, 4, 4, 4};
+    static const given none[] = {{64, 0, 1, 0, 0, 0, 0}},
+                       fast[] = {{64, 1e-9, 0, 1 << 20, 0, 0, 0}};
     const struct {
         const given *size;
         int count;
     } cases[] = {{many, MEBI__SWEEP_SIZES}, {many, 1}, {none, 1}, {fast, 1}, {growing, 3}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mebi__sweep s = sweep_of(cases[i].size, cases[i].count, 128);
-        s.params.model = "a name that is as long as the names of models are when people name them after everything";
+        s.params.model = "a name that is as long as the names of models are when people name them "
+                         "after everything";
         s.seconds = 1e7;
         mebi__sweep_judge(&s);
         char *html = text_of(write_html, &s), *table = text_of(mebi__sweep_print, &s);
         assert_well_formed(html);
-        if (strstr(html, "nan") || strstr(html, "inf\"") || strstr(table, "nan")) fail_msg("case %zu: not a number", i);
+        if (strstr(html, "nan") || strstr(html, "inf\"") || strstr(table, "nan"))
+            fail_msg("case %zu: not a number", i);
         for (char *line = strtok(table, "\n"); line; line = strtok(NULL, "\n"))
             if (strlen(line) > 100) fail_msg("%zu columns: %s", strlen(line), line);
         free(html);
@@ -353,11 +442,14 @@ static void json_has_the_figures(void **state) {
     json_t *sizes = json_object_get(o, "sizes"), *runs = json_object_get(o, "runs");
     assert_int_equal(json_array_size(sizes), 3);
     json_t *first = json_array_get(sizes, 0), *second = json_array_get(sizes, 1);
-    assert_true(json_is_null(json_object_get(first, "planned_seconds")) && json_is_null(json_object_get(first, "worth")));
+    assert_true(json_is_null(json_object_get(first, "planned_seconds")) &&
+                json_is_null(json_object_get(first, "worth")));
     assert_true(number(second, "planned_seconds") == 3.5 && number(second, "worth") == 1);
     assert_true(number(second, "seconds") == 4 && number(second, "peak_bytes") == 20 << 20);
-    assert_true(json_is_null(json_object_get(second, "structure")) && number(first, "structure") == 0.7);
-    assert_true(json_is_true(json_object_get(second, "native")) && json_is_true(json_object_get(second, "sound")));
+    assert_true(json_is_null(json_object_get(second, "structure")) &&
+                number(first, "structure") == 0.7);
+    assert_true(json_is_true(json_object_get(second, "native")) &&
+                json_is_true(json_object_get(second, "sound")));
     assert_int_equal(json_array_size(json_object_get(o, "pictures")), 12);
     assert_int_equal(json_array_size(json_object_get(runs, "peak_bytes")), 2);
     json_decref(o);
@@ -395,7 +487,9 @@ static void command_makes_all(void **state) {
     char options[300], path[100];
     snprintf(path, sizeof path, "%s/report.html", folder);
     /* What the system counts as memory is not the program's own under a sanitizer. */
-    snprintf(options, sizeof options, "-m models/mini --sizes 128,64 --steps 1 --prompts 1 --seeds 2 --runs %d --html %s --json -q",
+    snprintf(options, sizeof options,
+             "-m models/mini --sizes 128,64 --steps 1 --prompts 1 --seeds 2 --runs %d --html %s "
+             "--json -q",
              SANITIZED ? 1 : 3, path);
     int code = run_command(options, out, sizeof out);
     if (code != 0) fail_msg("%d: %s", code, out);
@@ -407,7 +501,8 @@ static void command_makes_all(void **state) {
     for (size_t i = 0; i < 2; i++) {
         json_t *size = json_array_get(sizes, i);
         assert_true(number(size, "width") == (i ? 128 : 64)); /* smaller first */
-        assert_true(number(size, "seconds") > 0 && number(size, "step_seconds") > 0 && number(size, "decode_seconds") > 0);
+        assert_true(number(size, "seconds") > 0 && number(size, "step_seconds") > 0 &&
+                    number(size, "decode_seconds") > 0);
         assert_true(number(size, "peak_bytes") > 1e6 && number(size, "pictures") == 2);
         if (!SANITIZED) assert_true(number(size, "peak_bytes") <= number(size, "planned_bytes"));
     }
@@ -428,7 +523,8 @@ static void command_makes_all(void **state) {
 static void command_prints_tables_that_fit(void **state) {
     (void)state;
     static char out[1 << 16];
-    int code = run_command("-m models/mini --sizes 64x128 --steps 1 --prompts 2 --seeds 1 --runs 0", out, sizeof out);
+    int code = run_command("-m models/mini --sizes 64x128 --steps 1 --prompts 2 --seeds 1 --runs 0",
+                           out, sizeof out);
     if (code != 0) fail_msg("%d: %s", code, out);
     assert_non_null(strstr(out, "64x128"));
     assert_non_null(strstr(out, "picture 1 of 2"));

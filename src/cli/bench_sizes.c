@@ -28,17 +28,21 @@ static int list_options(arguments *a, option *all) {
     const option own[OWN_OPTIONS] = {
         {0, "sizes", OPTION_TEXT, &a->sizes, "LIST",
          "256,512,1024x768 and so on; default: five around the\nmodel's native size", 0, 0, NULL},
-        {0, "steps", OPTION_INTEGER, &a->steps, "N", "passes through the model; default 8", 1, 120, NULL},
-        {0, "prompts", OPTION_INTEGER, &a->prompts, "N", "how many of the built-in prompts; default 3", 1,
-         MEBI__SWEEP_PROMPTS, NULL},
-        {0, "seeds", OPTION_INTEGER, &a->seeds, "N", "of each prompt: 1, 2, ...; default 2", 1, MEBI__SWEEP_SEEDS,
+        {0, "steps", OPTION_INTEGER, &a->steps, "N", "passes through the model; default 8", 1, 120,
          NULL},
+        {0, "prompts", OPTION_INTEGER, &a->prompts, "N",
+         "how many of the built-in prompts; default 3", 1, MEBI__SWEEP_PROMPTS, NULL},
+        {0, "seeds", OPTION_INTEGER, &a->seeds, "N", "of each prompt: 1, 2, ...; default 2", 1,
+         MEBI__SWEEP_SEEDS, NULL},
         {0, "runs", OPTION_INTEGER, &a->runs, "N",
-         "one picture N times in a row, before the rest: memory and\npicture of the last must be the first's; "
+         "one picture N times in a row, before the rest: memory and\npicture of the last must be "
+         "the first's; "
          "default 3, 0: none",
          0, MEBI__SWEEP_RUNS, NULL},
-        {0, "html", OPTION_TEXT, &a->html, "FILE", "a report as one page, with plots and pictures", 0, 0, NULL},
-        {0, "json", OPTION_FLAG, &a->json, NULL, "print one JSON object instead of tables", 0, 0, NULL},
+        {0, "html", OPTION_TEXT, &a->html, "FILE", "a report as one page, with plots and pictures",
+         0, 0, NULL},
+        {0, "json", OPTION_FLAG, &a->json, NULL, "print one JSON object instead of tables", 0, 0,
+         NULL},
         {'q', "quiet", OPTION_FLAG, &a->quiet, NULL, "no progress", 0, 0, NULL},
         {'h', "help", OPTION_FLAG, &a->help, NULL, "this text", 0, 0, NULL},
     };
@@ -47,17 +51,19 @@ static int list_options(arguments *a, option *all) {
 }
 
 static void print_help(const option *options, int count) {
-    printf("usage: mebi bench [-m MODEL] [OPTIONS]\n       mebi bench --full-size [OPTIONS]\n"
-           "       mebi bench --kernels [OPTIONS]\n\n"
-           "Makes the same pictures at several sizes and tells what each size takes (seconds and\n"
-           "memory, planned and measured) and gives (quality by measure), what one size more brings,\n"
-           "and the sweet spot that follows. --full-size and --kernels measure speed beside the\n"
-           "machine's peaks instead; see their --help. Let nothing else run meanwhile.\n\n");
+    printf(
+        "usage: mebi bench [-m MODEL] [OPTIONS]\n       mebi bench --full-size [OPTIONS]\n"
+        "       mebi bench --kernels [OPTIONS]\n\n"
+        "Makes the same pictures at several sizes and tells what each size takes (seconds and\n"
+        "memory, planned and measured) and gives (quality by measure), what one size more brings,\n"
+        "and the sweet spot that follows. --full-size and --kernels measure speed beside the\n"
+        "machine's peaks instead; see their --help. Let nothing else run meanwhile.\n\n");
     options_print(stdout, options, count);
-    printf("\n  mebi bench -m models/mini --html report.html\n"
-           "  mebi bench --sizes 512,1024 --prompts 1 --seeds 1 --json\n\n"
-           "Exit codes: 0 done, 1 failed, or memory or pictures of the runs in a row differ, 2 bad\n"
-           "arguments, 3 no size fits into memory, 130 interrupted.\n");
+    printf(
+        "\n  mebi bench -m models/mini --html report.html\n"
+        "  mebi bench --sizes 512,1024 --prompts 1 --seeds 1 --json\n\n"
+        "Exit codes: 0 done, 1 failed, or memory or pictures of the runs in a row differ, 2 bad\n"
+        "arguments, 3 no size fits into memory, 130 interrupted.\n");
 }
 
 static mebi_status read_sizes(const char *text, const mebi_engine_info *info, mebi__sweep_params *p,
@@ -66,16 +72,18 @@ static mebi_status read_sizes(const char *text, const mebi_engine_info *info, me
     for (const char *at = text;; at++) {
         size_t length = strcspn(at, ",");
         if (length >= sizeof one || p->sizes == MEBI__SWEEP_SIZES)
-            return mebi__fail(err, MEBI_BAD_ARGUMENT, "--sizes takes up to %d sizes with commas between, not '%.60s'.",
+            return mebi__fail(err, MEBI_BAD_ARGUMENT,
+                              "--sizes takes up to %d sizes with commas between, not '%.60s'.",
                               MEBI__SWEEP_SIZES, text);
         memcpy(one, at, length);
         one[length] = 0;
         MEBI_TRY(size_parse(one, info->native_side, info->size_multiple, &p->size[p->sizes].width,
                             &p->size[p->sizes].height, err));
         for (int i = 0; i < p->sizes; i++)
-            if (p->size[i].width == p->size[p->sizes].width && p->size[i].height == p->size[p->sizes].height)
-                return mebi__fail(err, MEBI_BAD_ARGUMENT, "--sizes has %dx%d twice.", p->size[i].width,
-                                  p->size[i].height);
+            if (p->size[i].width == p->size[p->sizes].width &&
+                p->size[i].height == p->size[p->sizes].height)
+                return mebi__fail(err, MEBI_BAD_ARGUMENT, "--sizes has %dx%d twice.",
+                                  p->size[i].width, p->size[i].height);
         p->sizes++;
         at += length;
         if (!*at) return MEBI_OK;
@@ -87,7 +95,8 @@ static mebi_status read_sizes(const char *text, const mebi_engine_info *info, me
 static mebi_status open_report(const char *path, mebi__writer *writer, mebi_error *err) {
     if (!*path) return mebi__fail(err, MEBI_BAD_ARGUMENT, "--html is given an empty name.");
     if (access(path, F_OK) == 0)
-        return mebi__fail(err, MEBI_BAD_ARGUMENT, "%.300s exists and is not overwritten. Take another name.", path);
+        return mebi__fail(err, MEBI_BAD_ARGUMENT,
+                          "%.300s exists and is not overwritten. Take another name.", path);
     return mebi__writer_open(path, writer, err);
 }
 
@@ -106,7 +115,8 @@ static mebi_status write_report(const mebi__sweep *sweep, mebi__writer *writer, 
     FILE *to = fopencookie(&s, "w", (cookie_io_functions_t){.write = sink_write});
     if (!to) return mebi__fail(err, MEBI_NO_MEMORY, "No memory to write the report.");
     mebi_status status = mebi__sweep_html(sweep, to, err);
-    if (fclose(to) != 0 && status == MEBI_OK) status = mebi__fail(err, MEBI_IO, "The report can't be written.");
+    if (fclose(to) != 0 && status == MEBI_OK)
+        status = mebi__fail(err, MEBI_IO, "The report can't be written.");
     return status == MEBI_OK ? mebi__writer_finish(writer, NULL, err) : status;
 }
 
@@ -125,13 +135,20 @@ static int anything_fits(const mebi__sweep *s) {
     return 0;
 }
 
-static mebi_status make(const arguments *a, mebi__sweep *s, terminal *t, mebi__writer *writer, mebi_error *err) {
-    mebi_callbacks callbacks = {
-        .context = t, .progress = terminal_progress, .cancelled = interrupt_came, .notice = on_notice};
+static mebi_status make(const arguments *a, mebi__sweep *s, terminal *t, mebi__writer *writer,
+                        mebi_error *err) {
+    mebi_callbacks callbacks = {.context = t,
+                                .progress = terminal_progress,
+                                .cancelled = interrupt_came,
+                                .notice = on_notice};
+    const mebi__row *least = &s->row[0];
+    char need[24], budget[24];
     if (!anything_fits(s))
-        return mebi__fail(err, MEBI_NO_MEMORY, "None of the sizes fits into memory: %dx%d needs %.1f GB of %.1f GB.",
-                          s->row[0].width, s->row[0].height, (double)s->row[0].plan.need_bytes / 1e9,
-                          (double)s->row[0].plan.budget_bytes / 1e9);
+        return mebi__fail(err, MEBI_NO_MEMORY,
+                          "None of the sizes fits into memory: %dx%d needs %s, and there are %s.",
+                          least->width, least->height,
+                          bytes_text((double)least->plan.need_bytes, need, sizeof need),
+                          bytes_text((double)least->plan.budget_bytes, budget, sizeof budget));
     mebi_status status = mebi__sweep_run(s, &callbacks, err);
     terminal_clear(t);
     MEBI_TRY(status);
@@ -139,8 +156,10 @@ static mebi_status make(const arguments *a, mebi__sweep *s, terminal *t, mebi__w
     else mebi__sweep_print(s, stdout);
     if (writer->temporary) MEBI_TRY(write_report(s, writer, err));
     if (s->runs > 1 && (!s->steady || !s->same))
-        return mebi__fail(err, MEBI_INTERNAL, "%d runs of the same request differ in %s: peaks %zu and %zu bytes.",
-                          s->runs, s->same ? "memory" : "their pictures", s->run_peak[0], s->run_peak[s->runs - 1]);
+        return mebi__fail(err, MEBI_INTERNAL,
+                          "%d runs of the same request differ in %s: peaks %zu and %zu bytes.",
+                          s->runs, s->same ? "memory" : "their pictures", s->run_peak[0],
+                          s->run_peak[s->runs - 1]);
     return MEBI_OK;
 }
 
@@ -152,7 +171,10 @@ static mebi_status run(arguments *a, terminal *t, mebi__writer *writer, mebi_err
     MEBI_TRY(model_options_resolve(&a->model, &params, err));
     params.calibrate = 1;
     if (a->html) MEBI_TRY(open_report(a->html, writer, err));
-    mebi_callbacks loading = {.context = t, .progress = terminal_progress, .cancelled = interrupt_came, .notice = on_notice};
+    mebi_callbacks loading = {.context = t,
+                              .progress = terminal_progress,
+                              .cancelled = interrupt_came,
+                              .notice = on_notice};
     mebi_status status = mebi_engine_open(&params, &loading, &engine, err);
     how.model = model_options_name(&params);
     how.steps = (int)a->steps;

@@ -1,4 +1,5 @@
-/* mebi bench without --full-size and --kernels: what each size takes and gives, and the sweet spot. */
+/* mebi bench without --full-size and --kernels: what each size takes and gives, and the sweet spot.
+ */
 #ifndef MEBI_CLI_BENCH_SIZES_H
 #define MEBI_CLI_BENCH_SIZES_H
 

@@ -1,5 +1,5 @@
-/* A picture's background and what stands before it: uniformity, blotches, objects, their colour. The
- * background is what most of the border shows; a picture that fills its frame has none. */
+/* A picture's background and what stands before it: uniformity, blotches, objects, their colour.
+ * The background is what most of the border shows; a picture that fills its frame has none. */
 #include "base/memory.h"
 #include "image/cells.h"
 
@@ -22,7 +22,8 @@ typedef struct colour {
 typedef struct scene {
     const mebi_image *image;
     mebi__cells cells;
-    mebi__plane stain; /* how far a cell is from the background's plane: the channel that differs most */
+    mebi__plane
+        stain; /* how far a cell is from the background's plane: the channel that differs most */
     colour border;
     int least; /* cells of a part that counts */
 } scene;
@@ -81,7 +82,8 @@ static mebi_status find_border(scene *s, double *share) {
     for (int i = 0; i < BINS * BINS * BINS; i++)
         if (b.bins[i] > b.bins[best]) best = i;
     mebi__free(b.bins);
-    b.centre = (colour){{(best >> 10) * 8 + 3.5, (best >> 5 & 31) * 8 + 3.5, (best & 31) * 8 + 3.5}};
+    b.centre =
+        (colour){{(best >> 10) * 8 + 3.5, (best >> 5 & 31) * 8 + 3.5, (best & 31) * 8 + 3.5}};
     /* To the middle of what lies around it; then all that is no object. */
     for (int i = 0; i < 4; i++) {
         b.reach = i < 3 ? 12 : MEBI_OBJECT_LEVELS;
@@ -118,13 +120,15 @@ static void find_objects(scene *s, mebi_measures *m) {
 /* Fragments, objects, and those alike. */
 static mebi_status count_objects(scene *s, mebi_measures *m) {
     mebi__parts parts = {.least = s->least};
-    if (mebi__cells_join(&s->cells, OBJECT, COUNTED, NULL, &parts) != MEBI_OK) return MEBI_NO_MEMORY;
+    if (mebi__cells_join(&s->cells, OBJECT, COUNTED, NULL, &parts) != MEBI_OK)
+        return MEBI_NO_MEMORY;
     const mebi__part *first = parts.part;
     for (int i = 0; i < parts.count; i++) {
         const mebi__part *p = &parts.part[i];
         if (4 * p->cells < first->cells) m->fragments++;
         else m->objects++;
-        m->repeats += i > 0 && 2.5 * p->cells >= first->cells && most_apart(p->mean, first->mean) < 60;
+        m->repeats +=
+            i > 0 && 2.5 * p->cells >= first->cells && most_apart(p->mean, first->mean) < 60;
     }
     mebi__free(parts.part);
     return MEBI_OK;
@@ -171,7 +175,8 @@ static void measure_uniformity(const scene *s, mebi_measures *m) {
     if (all.all == 0) return;
     each_pixel(s, BACKGROUND, add_difference, &all);
     m->background_share = all.all / ((double)s->image->width * s->image->height);
-    m->background_deviation = sqrt((all.squares[0] + all.squares[1] + all.squares[2]) / (3 * all.all));
+    m->background_deviation =
+        sqrt((all.squares[0] + all.squares[1] + all.squares[2]) / (3 * all.all));
     m->background_off = all.off / all.all;
 }
 
@@ -219,8 +224,8 @@ static double stain_at(const mebi__cells *g, const slope *plane, int channel, in
     return fabs(sum / count);
 }
 
-/* Marks the background's cells that stand out, after a plane through those that don't yet. Noise that a mean
- * of 3x3 cells leaves is no stain. */
+/* Marks the background's cells that stand out, after a plane through those that don't yet. Noise
+ * that a mean of 3x3 cells leaves is no stain. */
 static void mark_stains(scene *s, mebi_measures *m) {
     mebi__cells *g = &s->cells;
     slope plane[3];
@@ -228,7 +233,8 @@ static void mark_stains(scene *s, mebi_measures *m) {
     m->background_slope = 0;
     for (int c = 0; c < 3; c++) {
         plane[c] = fit_plane(g, c);
-        m->background_slope = fmax(m->background_slope, 2 * fmax(fabs(plane[c].b), fabs(plane[c].c)));
+        m->background_slope =
+            fmax(m->background_slope, 2 * fmax(fabs(plane[c].b), fabs(plane[c].c)));
     }
     for (int i = 0; i < g->width * g->height; i++) {
         s->stain.at[i] = 0;

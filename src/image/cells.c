@@ -1,4 +1,5 @@
-/* A picture's cells: their colours, and which of them make one part. Knows nothing of what they mean. */
+/* A picture's cells: their colours, and which of them make one part. Knows nothing of what they
+ * mean. */
 #include "image/cells.h"
 
 #include "base/memory.h"
@@ -13,7 +14,8 @@ static void average_cells(const mebi_image *image, mebi__cells *g) {
             int y1 = y0 + g->side < image->height ? y0 + g->side : image->height;
             double sum[3] = {0};
             for (int y = y0; y < y1; y++) {
-                const unsigned char *p = image->pixels + ((size_t)y * (size_t)image->width + (size_t)x0) * 3;
+                const unsigned char *p =
+                    image->pixels + ((size_t)y * (size_t)image->width + (size_t)x0) * 3;
                 for (int x = x0; x < x1; x++, p += 3)
                     for (int c = 0; c < 3; c++) sum[c] += p[c];
             }
@@ -50,8 +52,10 @@ void mebi__cells_release(mebi__cells *g) {
     *g = (mebi__cells){0};
 }
 
-/* Everything joined to one cell. A cell is on the stack once at most: it changes kind when put there. */
-static mebi__part join_from(mebi__cells *g, int start, int kind, int then, const mebi__plane *strength) {
+/* Everything joined to one cell. A cell is on the stack once at most: it changes kind when put
+ * there. */
+static mebi__part join_from(mebi__cells *g, int start, int kind, int then,
+                            const mebi__plane *strength) {
     mebi__part part = {0};
     int height = 0;
     g->stack[height++] = start;

@@ -5,15 +5,15 @@
 #include <math.h>
 
 enum {
-    WALK = 32,    /* pixels, most, from an edge's middle to its foot */
+    WALK = 32,     /* pixels, most, from an edge's middle to its foot */
     WIDTHS = 1600, /* bins of edge widths: */
     WIDTHS_A_PIXEL = 20,
     NOISES = 4096, /* bins of Laplacians' difference: */
     NOISES_A_LEVEL = 4,
 };
 
-/* An edge has so much contrast, and in its middle rises by so much a pixel; its foot is where it rises by
- * less than the last. */
+/* An edge has so much contrast, and in its middle rises by so much a pixel; its foot is where it
+ * rises by less than the last. */
 static const float edge_levels = 32, slope_levels = 1.5f, foot_levels = 0.25f;
 
 /* The value that half of the counts lie below, between bins. */
@@ -34,8 +34,8 @@ static inline int mirror(int i, int n) {
     return i < 0 ? -i : i >= n ? 2 * (n - 1) - i : i;
 }
 
-/* One row of `from` blurred by 1 4 6 4 1 in both directions, its taps `step` apart, to `to`; spare is as
- * long. */
+/* One row of `from` blurred by 1 4 6 4 1 in both directions, its taps `step` apart, to `to`; spare
+ * is as long. */
 static void blur_row(const mebi__plane *from, int y, int step, float *spare, float *to) {
     int n = from->width;
     const float *row[5];
@@ -49,8 +49,8 @@ static void blur_row(const mebi__plane *from, int y, int step, float *spare, flo
                 16;
 }
 
-/* Mean square of what the blur takes from a plane; what it leaves goes to *left unless that is NULL.
- * rows: [2, width] */
+/* Mean square of what the blur takes from a plane; what it leaves goes to *left unless that is
+ * NULL. rows: [2, width] */
 static double octave(const mebi__plane *plane, int step, float *rows, mebi__plane *left) {
     double sum = 0;
     size_t n = (size_t)plane->width;
@@ -81,7 +81,8 @@ static mebi_status measure_octaves(const mebi__plane *brightness, mebi_measures 
 
 /* ---- edges ---- */
 
-/* How far brightness goes on rising from *p in steps of `step`, times sign; at most `limit` steps. */
+/* How far brightness goes on rising from *p in steps of `step`, times sign; at most `limit` steps.
+ */
 static float rise(const float *p, ptrdiff_t step, float sign, int limit) {
     float risen = 0;
     for (int i = 0; i < limit; i++, p += step) {
@@ -97,15 +98,15 @@ static float slope_at(const mebi__plane *b, int x, int y) {
     return hypotf((p[1] - p[-1]) / 2, (p[b->width] - p[-b->width]) / 2);
 }
 
-/* No neighbour across is steeper: the middle of an edge. Of two equal ones both are. On a slant the pixels
- * beside and above are the nearer ones. */
+/* No neighbour across is steeper: the middle of an edge. Of two equal ones both are. On a slant the
+ * pixels beside and above are the nearer ones. */
 static int is_ridge(const mebi__plane *b, int x, int y, float own, int dx, int dy) {
     if (dx && (slope_at(b, x - 1, y) > own || slope_at(b, x + 1, y) > own)) return 0;
     return !dy || (slope_at(b, x, y - 1) <= own && slope_at(b, x, y + 1) <= own);
 }
 
-/* The width of the edge whose middle a pixel is, or 0 where there is none. Walks along the nearest of the
- * eight directions. */
+/* The width of the edge whose middle a pixel is, or 0 where there is none. Walks along the nearest
+ * of the eight directions. */
 static double edge_width_at(const mebi__plane *b, int x, int y) {
     ptrdiff_t n = b->width;
     const float *p = b->at + y * n + x;
@@ -119,8 +120,8 @@ static double edge_width_at(const mebi__plane *b, int x, int y) {
     int above = y < b->height - 1 - y ? y : b->height - 1 - y;
     int room = beside < above ? beside : above;
     ptrdiff_t step = dy * n + dx;
-    float contrast = rise(p, step, 1, room < WALK ? room : WALK) +
-                     rise(p, -step, -1, room < WALK ? room : WALK);
+    float contrast =
+        rise(p, step, 1, room < WALK ? room : WALK) + rise(p, -step, -1, room < WALK ? room : WALK);
     if (contrast < edge_levels) return 0;
     /* Rounding to levels makes flat places in a gentle rise: the middle may be two pixels on. */
     for (int i = -2; i <= 2; i++)
@@ -156,7 +157,8 @@ static mebi_status measure_noise(const mebi__plane *b, mebi_measures *m) {
             int bin = (int)(v * NOISES_A_LEVEL);
             bins[bin < NOISES ? bin : NOISES - 1]++;
         }
-    /* The mask's coefficients have a root sum of squares of 6; half of a Gaussian lies within 0.6745. */
+    /* The mask's coefficients have a root sum of squares of 6; half of a Gaussian lies within
+     * 0.6745. */
     double median = median_of(bins, NOISES, NOISES_A_LEVEL);
     /* A flat picture has all counts in the first bin, whose middle is not noise. */
     m->noise = median < 1.0 / NOISES_A_LEVEL ? 0 : median / (6 * 0.6745);

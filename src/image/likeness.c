@@ -7,8 +7,8 @@
 
 enum { SIDE = 256, WINDOW = 8, STRIDE = 4 };
 
-/* Against division by small numbers, as the methods' authors chose them: (0.01 * 255)^2, (0.03 * 255)^2; of
- * gradients by Prewitt's operator over 3. */
+/* Against division by small numbers, as the methods' authors chose them: (0.01 * 255)^2, (0.03 *
+ * 255)^2; of gradients by Prewitt's operator over 3. */
 static const double c1 = 6.5025, c2 = 58.5225, c3 = 170;
 
 /* The three channels, and in [3] brightness. */
@@ -61,7 +61,8 @@ static double structure_of(const mebi__plane *a, const mebi__plane *b) {
     double sum = 0;
     int count = 0;
     for (int y = 0; y + WINDOW <= a->height; y += STRIDE)
-        for (int x = 0; x + WINDOW <= a->width; x += STRIDE, count++) sum += ssim_window(a, b, x, y);
+        for (int x = 0; x + WINDOW <= a->width; x += STRIDE, count++)
+            sum += ssim_window(a, b, x, y);
     return sum / count;
 }
 

@@ -22,13 +22,15 @@ static inline float mebi__brightness(const unsigned char *rgb) {
 /* Sides in MEBI_MEASURED_SIDE_LEAST.._MOST, and pixels. */
 MEBI_MUST_USE mebi_status mebi__measurable(const mebi_image *image, mebi_error *err);
 
-/* Averages of the image's three channels over the areas that the pixels of a smaller picture cover: to[3],
- * each [height, width], width <= image->width and height <= image->height. */
+/* Averages of the image's three channels over the areas that the pixels of a smaller picture cover:
+ * to[3], each [height, width], width <= image->width and height <= image->height. */
 void mebi__average_down(const mebi_image *image, mebi__plane to[3]);
 
-/* Each fills its part of *m; MEBI_NO_MEMORY without words otherwise. brightness: [H, W] of the image. */
+/* Each fills its part of *m; MEBI_NO_MEMORY without words otherwise. brightness: [H, W] of the
+ * image. */
 mebi_status mebi__measure_detail(const mebi__plane *brightness, mebi_measures *m);
-mebi_status mebi__measure_background(const mebi_image *image, mebi_measures *m); /* after noise is known */
+mebi_status mebi__measure_background(const mebi_image *image,
+                                     mebi_measures *m); /* after noise is known */
 mebi_status mebi__measure_repetition(const mebi_image *image, mebi_measures *m);
 
 #endif

@@ -35,7 +35,8 @@ static void average_pixel(const mebi_image *image, double x0, double x1, double 
     double sum[3] = {0}, weight = 0;
     for (int y = (int)y0; y < y1 && y < image->height; y++)
         for (int x = (int)x0; x < x1 && x < image->width; x++) {
-            const unsigned char *p = image->pixels + ((size_t)y * (size_t)image->width + (size_t)x) * 3;
+            const unsigned char *p =
+                image->pixels + ((size_t)y * (size_t)image->width + (size_t)x) * 3;
             double w = covered(x, x0, x1) * covered(y, y0, y1);
             for (int c = 0; c < 3; c++) sum[c] += w * p[c];
             weight += w;

@@ -1,4 +1,5 @@
-/* Whether a picture repeats itself: peaks of its correlation with itself, shifted. Works on a thumbnail. */
+/* Whether a picture repeats itself: peaks of its correlation with itself, shifted. Works on a
+ * thumbnail. */
 #include "image/measure.h"
 
 #include <math.h>
@@ -28,8 +29,8 @@ static double variance_of(const mebi__plane thumb[3]) {
     return all;
 }
 
-/* Of the part that a picture shares with itself when shifted; each window has its own mean. Where one of them is
- * nearly flat: 0. */
+/* Of the part that a picture shares with itself when shifted; each window has its own mean. Where
+ * one of them is nearly flat: 0. */
 static double correlation(const shifts *s, int dx, int dy) {
     int w = s->thumb->width, h = s->thumb->height;
     int x0 = dx > 0 ? 0 : -dx, x1 = dx > 0 ? w - dx : w;
@@ -74,7 +75,8 @@ static double prominence(const shifts *s, int dx, int dy) {
     float lowest = 1, own = value_at(s, dx, dy);
     int steps = 2 * (dy > abs(dx) ? dy : abs(dx));
     for (int i = 1; i < steps; i++) {
-        float v = value_at(s, (int)lround((double)dx * i / steps), (int)lround((double)dy * i / steps));
+        float v =
+            value_at(s, (int)lround((double)dx * i / steps), (int)lround((double)dy * i / steps));
         if (v < lowest) lowest = v;
     }
     return own - (lowest > 0 ? lowest : 0);

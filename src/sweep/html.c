@@ -30,12 +30,15 @@ static void put_head(FILE *to, const mebi__sweep *s) {
           to);
     if (r) fprintf(to, "Sweet spot %d&#215;%d: ", r->width, r->height);
     mebi__html_text(to, s->params.model);
-    fprintf(to, ", measured by mebi</title>\n<style>\n%s</style>\n</head>\n<body>\n<main>\n<header>\n<p class=\"over\">",
-            mebi__html_style);
+    fprintf(
+        to,
+        ", measured by mebi</title>\n<style>\n%s</style>\n</head>\n<body>\n<main>\n<header>\n<p "
+        "class=\"over\">",
+        mebi__html_style);
     mebi__html_text(to, s->params.model);
     fprintf(to, " on this machine: %s, %s, %d thread%s, %d step%s</p>\n<h1>",
-            mebi_precision_name(s->info.precision), s->info.cpu, s->info.threads, s->info.threads == 1 ? "" : "s",
-            s->params.steps, s->params.steps == 1 ? "" : "s");
+            mebi_precision_name(s->info.precision), s->info.cpu, s->info.threads,
+            s->info.threads == 1 ? "" : "s", s->params.steps, s->params.steps == 1 ? "" : "s");
     if (r) {
         fputs("The sweet spot is ", to);
         put_size(to, r);
@@ -96,7 +99,8 @@ static void put_facts(FILE *to, const mebi__sweep *s) {
 /* A table in a region that scrolls by itself; its caption is its name. */
 static void begin_table(FILE *to, const char *id, const char *caption, const char *const *columns) {
     fprintf(to,
-            "<div class=\"card scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"%s\">\n<table>\n"
+            "<div class=\"card scroll\" tabindex=\"0\" role=\"region\" "
+            "aria-labelledby=\"%s\">\n<table>\n"
             "<caption><span id=\"%s\">",
             id, id);
     mebi__html_text(to, caption);
@@ -118,10 +122,14 @@ static void put_size_row(FILE *to, const mebi__sweep *s, int i) {
     char t[WORD], text[48];
     fprintf(to, "<tr%s><th scope=\"row\">", i == s->sweet ? " class=\"best\"" : "");
     put_size(to, r);
+    /* Worked on in parts, for want of memory: slower than it could be. */
+    if (r->plan.verdict == MEBI_TILED || r->plan.verdict == MEBI_STREAMED)
+        fprintf(to, "<br/><span class=\"note\">%s</span>", mebi_verdict_name(r->plan.verdict));
     fprintf(to, "%s%s</th>", r->native ? "<br/><span class=\"note\">native</span>" : "",
             i == s->sweet ? "<br/><span class=\"tag good\">sweet spot</span>" : "");
     if (!r->made) {
-        fprintf(to, "<td colspan=\"12\">does not fit: %s planned</td></tr>\n", mebi__sweep_bytes(r->plan.peak_bytes, t));
+        fprintf(to, "<td colspan=\"12\">does not fit: %s planned</td></tr>\n",
+                mebi__sweep_bytes(r->plan.peak_bytes, t));
         return;
     }
     put_cell(to, mebi__sweep_time(r->seconds, t));
@@ -144,13 +152,16 @@ static void put_size_row(FILE *to, const mebi__sweep *s, int i) {
 }
 
 static void put_sizes(FILE *to, const mebi__sweep *s) {
-    static const char *const columns[] = {"Size",   "Time",      "planned",  "A step",  "Decoding", "Memory", "planned",
-                                          "Detail", "Sharpness", "Repeated", "Cut off", "Blotched", "Likeness", NULL};
+    static const char *const columns[] = {
+        "Size",   "Time",      "planned",  "A step",  "Decoding", "Memory",   "planned",
+        "Detail", "Sharpness", "Repeated", "Cut off", "Blotched", "Likeness", NULL};
     char caption[240];
     snprintf(caption, sizeof caption,
-             "Medians over %d picture%s a size (%d prompt%s, %d seed%s); memory is the most, files' pages not counted.",
-             s->params.prompts * s->params.seeds, s->params.prompts * s->params.seeds == 1 ? "" : "s",
-             s->params.prompts, s->params.prompts == 1 ? "" : "s", s->params.seeds, s->params.seeds == 1 ? "" : "s");
+             "Medians over %d picture%s a size (%d prompt%s, %d seed%s); memory is the most, "
+             "files' pages not counted.",
+             s->params.prompts * s->params.seeds,
+             s->params.prompts * s->params.seeds == 1 ? "" : "s", s->params.prompts,
+             s->params.prompts == 1 ? "" : "s", s->params.seeds, s->params.seeds == 1 ? "" : "s");
     fputs("<section>\n<h2>What each size takes and gives</h2>\n", to);
     begin_table(to, "sizes", caption, columns);
     for (int i = 0; i < s->params.sizes; i++) put_size_row(to, s, i);
@@ -164,23 +175,28 @@ static void put_gain_row(FILE *to, const mebi__sweep *s, const mebi__row *r) {
     put_size(to, from);
     fputs(" to ", to);
     put_size(to, r);
-    fprintf(to, "</th><td>%+.0f</td><td>%+.2f s</td><td>%+.0f MB</td>", r->more_detail, r->more_seconds,
-            r->more_bytes / 1e6);
+    fprintf(to, "</th><td>%+.0f</td><td>%+.2f s</td><td>%+.0f MB</td>", r->more_detail,
+            r->more_seconds, r->more_bytes / 1e6);
     if (r->more_seconds > 0) fprintf(to, "<td>%+.0f</td>", r->more_detail / r->more_seconds);
     else put_cell(to, "\xe2\x80\x93");
     if (r->more_bytes > 1e6) fprintf(to, "<td>%+.0f</td>", r->more_detail / (r->more_bytes / 1e9));
     else put_cell(to, "\xe2\x80\x93");
     fprintf(to, "<td>%.2f</td><td><span class=\"tag%s\">%s</span></td></tr>\n", r->worth,
             r->sound && r->worthwhile ? " good" : "",
-            !r->sound ? "not sound" : r->worthwhile ? "worth it" : "not worth it");
+            !r->sound       ? "not sound"
+            : r->worthwhile ? "worth it"
+                            : "not worth it");
 }
 
 static void put_gains(FILE *to, const mebi__sweep *s) {
-    static const char *const columns[] = {"Step",         "Detail", "Time",  "Memory", "Detail a second",
-                                          "Detail a GB", "Worth",  "Verdict", NULL};
+    static const char *const columns[] = {"Step",   "Detail",          "Time",
+                                          "Memory", "Detail a second", "Detail a GB",
+                                          "Worth",  "Verdict",         NULL};
     fputs("<section>\n<h2>What one size more brings</h2>\n", to);
     begin_table(to, "gains",
-                "Detail: 100 is the native size's. Worth: per cent more of detail for one per cent more of time.", columns);
+                "Detail: 100 is the native size's. Worth: per cent more of detail for one per cent "
+                "more of time.",
+                columns);
     for (int i = 0; i < s->params.sizes; i++)
         if (s->row[i].made && s->row[i].from >= 0) put_gain_row(to, s, &s->row[i]);
     end_table(to);
@@ -205,7 +221,8 @@ static void fill_plots(const mebi__sweep *s, mebi__plot *p) {
         set(&p[0].series[1], i, r->plan.total_seconds, r->plan.total_seconds > 0);
         set(&p[1].series[0], i, (double)r->peak_bytes / 1e6, made);
         set(&p[1].series[1], i, (double)(made ? r->planned_bytes : r->plan.peak_bytes) / 1e6, 1);
-        set(&p[2].series[0], i, r->seconds > 0 ? r->detail / r->seconds : 0, made && r->seconds > 0);
+        set(&p[2].series[0], i, r->seconds > 0 ? r->detail / r->seconds : 0,
+            made && r->seconds > 0);
         set(&p[3].series[0], i, r->detail, made);
         set(&p[4].series[0], i, 100 * r->sharpness, made);
         set(&p[4].series[1], i, 100 * r->structure, made && r->structure > -1);
@@ -217,20 +234,48 @@ static void fill_plots(const mebi__sweep *s, mebi__plot *p) {
 
 static void put_plots(FILE *to, const mebi__sweep *s) {
     mebi__plot plots[] = {
-        {.id = "p1", .title = "Time", .unit = "seconds", .note = "For one picture: the median.", .count = 2,
+        {.id = "p1",
+         .title = "Time",
+         .unit = "seconds",
+         .note = "For one picture: the median.",
+         .count = 2,
          .series = {{"measured", "a", {0}, {0}}, {"planned", "b", {0}, {0}}}},
-        {.id = "p2", .title = "Memory", .unit = "MB", .note = "The most that the process held.", .count = 2,
+        {.id = "p2",
+         .title = "Memory",
+         .unit = "MB",
+         .note = "The most that the process held.",
+         .count = 2,
          .series = {{"measured", "a", {0}, {0}}, {"planned", "b", {0}, {0}}}},
-        {.id = "p3", .title = "Detail for a second", .unit = "detail a second", .count = 1,
-         .note = "What a second of work brings.", .series = {{"detail over time", "a", {0}, {0}}}},
-        {.id = "p4", .title = "Detail", .unit = "native = 100", .count = 1,
-         .note = "In the whole picture. Debris and repeats count too.", .series = {{"detail", "a", {0}, {0}}}, .least_top = 100},
-        {.id = "p5", .title = "Sharpness and likeness", .unit = "%", .count = 2,
-         .note = "Of what the pixels could show; to the native size's picture.", .least_top = 100,
+        {.id = "p3",
+         .title = "Detail for a second",
+         .unit = "detail a second",
+         .count = 1,
+         .note = "What a second of work brings.",
+         .series = {{"detail over time", "a", {0}, {0}}}},
+        {.id = "p4",
+         .title = "Detail",
+         .unit = "native = 100",
+         .count = 1,
+         .note = "In the whole picture. Debris and repeats count too.",
+         .series = {{"detail", "a", {0}, {0}}},
+         .least_top = 100},
+        {.id = "p5",
+         .title = "Sharpness and likeness",
+         .unit = "%",
+         .count = 2,
+         .note = "Of what the pixels could show; to the native size's picture.",
+         .least_top = 100,
          .series = {{"sharpness", "a", {0}, {0}}, {"likeness", "b", {0}, {0}}}},
-        {.id = "p6", .title = "Faults", .unit = "% of pictures", .count = 3, .least_top = 100, .bars = 1,
+        {.id = "p6",
+         .title = "Faults",
+         .unit = "% of pictures",
+         .count = 3,
+         .least_top = 100,
+         .bars = 1,
          .note = "Sound: none is in more than a quarter of the pictures.",
-         .series = {{"repeated", "a", {0}, {0}}, {"cut off", "b", {0}, {0}}, {"blotched", "c", {0}, {0}}}},
+         .series = {{"repeated", "a", {0}, {0}},
+                    {"cut off", "b", {0}, {0}},
+                    {"blotched", "c", {0}, {0}}}},
     };
     fill_plots(s, plots);
     fputs("<section>\n<h2>Over sizes</h2>\n<div class=\"plots\">\n", to);
@@ -246,7 +291,8 @@ static void put_caption(FILE *to, const mebi__sweep *s, const mebi__shot *shot) 
     char t[WORD], b[WORD];
     fputs("<figcaption><strong>", to);
     put_size(to, r);
-    fprintf(to, "</strong> %s, %s<br/>sharpness %.2f, detail %.1f", mebi__sweep_time(shot->report.total_seconds, t),
+    fprintf(to, "</strong> %s, %s<br/>sharpness %.2f, detail %.1f",
+            mebi__sweep_time(shot->report.total_seconds, t),
             mebi__sweep_bytes(shot->report.peak_bytes, b), m->sharpness, m->detail);
     if (mebi_measures_repeated(m)) {
         fputs("<br/><span class=\"tag\">", to);
@@ -256,18 +302,21 @@ static void put_caption(FILE *to, const mebi__sweep *s, const mebi__shot *shot) 
     }
     if (m->cut > 0.02) fputs("<br/><span class=\"tag\">cut off</span>", to);
     if (m->blotches > 0)
-        fprintf(to, "<br/><span class=\"tag\">%d blotch%s</span>", m->blotches, m->blotches == 1 ? "" : "es");
+        fprintf(to, "<br/><span class=\"tag\">%d blotch%s</span>", m->blotches,
+                m->blotches == 1 ? "" : "es");
     fputs("</figcaption>", to);
 }
 
-static mebi_status put_shot(FILE *to, const mebi__sweep *s, const mebi__shot *shot, size_t *room, mebi_error *err) {
+static mebi_status put_shot(FILE *to, const mebi__sweep *s, const mebi__shot *shot, size_t *room,
+                            mebi_error *err) {
     const mebi__row *r = &s->row[shot->size];
     fputs("<figure class=\"shot\">\n<div class=\"pan\">", to);
     if (shot->png_bytes > 0 && shot->png_bytes <= *room) {
         *room -= shot->png_bytes;
         fprintf(to, "<img width=\"%d\" height=\"%d\" alt=\"", r->width, r->height);
         mebi__html_text(to, mebi__sweep_prompts[shot->prompt].text);
-        fprintf(to, ", %d by %d pixels, seed %d\" src=\"data:image/png;base64,", r->width, r->height, shot->seed + 1);
+        fprintf(to, ", %d by %d pixels, seed %d\" src=\"data:image/png;base64,", r->width,
+                r->height, shot->seed + 1);
         MEBI_TRY(mebi__html_png(to, s, shot, err));
         fputs("\"/>", to);
     } else fputs("<p class=\"note\">Left out: the page would be too large.</p>", to);
@@ -278,11 +327,13 @@ static mebi_status put_shot(FILE *to, const mebi__sweep *s, const mebi__shot *sh
 }
 
 /* One prompt and seed at all sizes. */
-static mebi_status put_line(FILE *to, const mebi__sweep *s, int prompt, int seed, size_t *room, mebi_error *err) {
+static mebi_status put_line(FILE *to, const mebi__sweep *s, int prompt, int seed, size_t *room,
+                            mebi_error *err) {
     fputs("<div class=\"card shots\">\n", to);
     for (int i = 0; i < s->shots; i++) {
         const mebi__shot *shot = &s->shot[i];
-        if (shot->made && shot->prompt == prompt && shot->seed == seed) MEBI_TRY(put_shot(to, s, shot, room, err));
+        if (shot->made && shot->prompt == prompt && shot->seed == seed)
+            MEBI_TRY(put_shot(to, s, shot, room, err));
     }
     fputs("</div>\n", to);
     return MEBI_OK;
@@ -291,7 +342,8 @@ static mebi_status put_line(FILE *to, const mebi__sweep *s, int prompt, int seed
 static mebi_status put_pictures(FILE *to, const mebi__sweep *s, mebi_error *err) {
     size_t room = PICTURE_BYTES;
     fputs("<section>\n<h2>The pictures, at 100&#160;%</h2>\n"
-          "<p class=\"small\">One pixel of a picture is one CSS pixel; one wider than the screen scrolls by itself.</p>\n",
+          "<p class=\"small\">One pixel of a picture is one CSS pixel; one wider than the screen "
+          "scrolls by itself.</p>\n",
           to);
     for (int p = 0; p < s->params.prompts; p++) {
         fprintf(to, "<h3 lang=\"%s\">", mebi__sweep_prompts[p].language);
@@ -300,7 +352,8 @@ static mebi_status put_pictures(FILE *to, const mebi__sweep *s, mebi_error *err)
         MEBI_TRY(put_line(to, s, p, 0, &room, err));
         if (s->params.seeds < 2) continue;
         fputs("<details><summary>more seeds</summary>\n", to);
-        for (int seed = 1; seed < s->params.seeds; seed++) MEBI_TRY(put_line(to, s, p, seed, &room, err));
+        for (int seed = 1; seed < s->params.seeds; seed++)
+            MEBI_TRY(put_line(to, s, p, seed, &room, err));
         fputs("</details>\n", to);
     }
     fputs("</section>\n", to);
@@ -313,18 +366,26 @@ static const struct {
     const char *word, *meaning;
 } words[] = {
     {"Time", "A job's, from the prompt to pixels: the median. Opening the model is not in it."},
-    {"Planned", "What a dry run of the same code said before anything ran. A dash: the machine's speed is not known."},
-    {"Memory", "The process's highest resident memory during the job, mapped model files not counted."},
-    {"Detail", "Energy of the finest octave: mean square, in levels, of what a 5-tap binomial blur takes away (after "
-               "Burt and Adelson, 1983), times the number of pixels; the mean, with the native size's as 100."},
-    {"Sharpness", "2 pixels over the median width of edges, where an edge's width is its contrast over its slope "
+    {"Planned", "What a dry run of the same code said before anything ran. A dash: the machine's "
+                "speed is not known."},
+    {"Memory",
+     "The process's highest resident memory during the job, mapped model files not counted."},
+    {"Detail", "Energy of the finest octave: mean square, in levels, of what a 5-tap binomial blur "
+               "takes away (after "
+               "Burt and Adelson, 1983), times the number of pixels; the mean, with the native "
+               "size's as 100."},
+    {"Sharpness", "2 pixels over the median width of edges, where an edge's width is its contrast "
+                  "over its slope "
                   "(after Marziliano and others, 2002). 1: edges are as steep as pixels allow."},
-    {"Repeated", "Parts before the background of like area and colour, or a peak of 0.6 and more in the picture's "
+    {"Repeated", "Parts before the background of like area and colour, or a peak of 0.6 and more "
+                 "in the picture's "
                  "correlation with itself."},
     {"Cut off", "More than 2 % of the border's length belongs to the object."},
-    {"Blotched", "Stains of 6 levels and more, and 0.05 % of the area, in what is neither object nor near one, after a "
+    {"Blotched", "Stains of 6 levels and more, and 0.05 % of the area, in what is neither object "
+                 "nor near one, after a "
                  "plane through it is taken away."},
-    {"Likeness", "Structural similarity (Wang and others, 2004) to the native size's picture of the same prompt and "
+    {"Likeness", "Structural similarity (Wang and others, 2004) to the native size's picture of "
+                 "the same prompt and "
                  "seed, both averaged down to one size."},
 };
 
@@ -348,7 +409,8 @@ static void put_method(FILE *to, const mebi__sweep *s) {
     mebi__html_text(to, s->params.model);
     fputs(" (", to);
     mebi__html_text(to, s->info.model_hash);
-    fprintf(to, "), %s in all.</footer>\n</main>\n</body>\n</html>\n", mebi__sweep_time(s->seconds, t));
+    fprintf(to, "), %s in all.</footer>\n</main>\n</body>\n</html>\n",
+            mebi__sweep_time(s->seconds, t));
 }
 
 static void put_runs(FILE *to, const mebi__sweep *s) {
@@ -356,9 +418,12 @@ static void put_runs(FILE *to, const mebi__sweep *s) {
     if (s->runs < 1) return;
     fprintf(to, "<section>\n<h2>%d runs in a row</h2>\n<p>The same request at ", s->runs);
     put_size(to, &s->row[s->runs_size]);
-    fprintf(to, ", one after the other in one process: %s at most in the first, %s in the last. <span class=\"tag%s\">%s</span> "
-                "<span class=\"tag%s\">%s</span></p>\n</section>\n",
-            mebi__sweep_bytes(s->run_peak[0], first), mebi__sweep_bytes(s->run_peak[s->runs - 1], last), s->steady ? " good" : "",
+    fprintf(to,
+            ", one after the other in one process: %s at most in the first, %s in the last. <span "
+            "class=\"tag%s\">%s</span> "
+            "<span class=\"tag%s\">%s</span></p>\n</section>\n",
+            mebi__sweep_bytes(s->run_peak[0], first),
+            mebi__sweep_bytes(s->run_peak[s->runs - 1], last), s->steady ? " good" : "",
             s->steady ? "memory stays" : "memory does not stay", s->same ? " good" : "",
             s->same ? "pictures equal" : "pictures differ");
 }

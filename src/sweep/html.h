@@ -4,7 +4,8 @@
 
 #include "sweep/sweep.h"
 
-/* Text as HTML: what has a meaning there is escaped, what is not UTF-8 or not printable becomes U+FFFD. */
+/* Text as HTML: what has a meaning there is escaped, what is not UTF-8 or not printable becomes
+ * U+FFFD. */
 void mebi__html_text(FILE *to, const char *text);
 /* A shot's PNG as base64, for a data: address. */
 MEBI_MUST_USE mebi_status mebi__html_png(FILE *to, const mebi__sweep *s, const mebi__shot *shot,
@@ -26,7 +27,8 @@ typedef struct mebi__plot {
     int bars;         /* 1: beside each other, not lines */
 } mebi__plot;
 
-/* One <figure> with an <svg> over sizes, the sweet spot marked, and all values in its description. */
+/* One <figure> with an <svg> over sizes, the sweet spot marked, and all values in its description.
+ */
 void mebi__html_plot(FILE *to, const mebi__sweep *s, const mebi__plot *plot);
 
 /* The page's style sheet. */

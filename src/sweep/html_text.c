@@ -1,4 +1,5 @@
-/* Text and pictures for a page. Whatever a name or a prompt holds, the page's structure stays its own. */
+/* Text and pictures for a page. Whatever a name or a prompt holds, the page's structure stays its
+ * own. */
 #include "base/error.h"
 #include "sweep/html.h"
 #include "sweep/store.h"
@@ -28,7 +29,8 @@ void mebi__html_text(FILE *to, const char *text) {
 
 /* Three bytes are four letters; fewer are filled up with '='. */
 static void put_base64(FILE *to, const unsigned char *from, size_t bytes) {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < bytes; i += 3) {
         unsigned v = (unsigned)from[i] << 16;
         if (i + 1 < bytes) v |= (unsigned)from[i + 1] << 8;
@@ -40,7 +42,8 @@ static void put_base64(FILE *to, const unsigned char *from, size_t bytes) {
     }
 }
 
-mebi_status mebi__html_png(FILE *to, const mebi__sweep *s, const mebi__shot *shot, mebi_error *err) {
+mebi_status mebi__html_png(FILE *to, const mebi__sweep *s, const mebi__shot *shot,
+                           mebi_error *err) {
     unsigned char some[3 << 12];
     for (size_t done = 0; done < shot->png_bytes;) {
         size_t n = shot->png_bytes - done < sizeof some ? shot->png_bytes - done : sizeof some;

@@ -9,18 +9,25 @@
 /* Per cent of detail for a per cent of time, at least. */
 static const double least_worth = 1.0 / 3;
 
-const char mebi__sweep_rule[] =
-    "A size is sound if no fault (the subject repeated, cut off by the border, or a blotched background) is found "
-    "in more than a quarter of its pictures. The sweet spot is the largest sound size that can be reached from the "
-    "smallest sound one in steps that are worth their time: each must bring at least a third of a per cent of "
-    "detail for every per cent of time.";
+const char mebi__sweep_rule[] = "A size is sound if no fault (the subject repeated, cut off by the "
+                                "border, or a blotched background) is found "
+                                "in more than a quarter of its pictures. The sweet spot is the "
+                                "largest sound size that can be reached from the "
+                                "smallest sound one in steps that are worth their time: each must "
+                                "bring at least a third of a per cent of "
+                                "detail for every per cent of time.";
 
 const char *const mebi__sweep_limits[] = {
-    "Nothing here knows what the prompt asked for: a picture of the wrong object measures as well as the right one.",
-    "Detail is what a small blur takes away. Ragged edges, debris and noise count as detail; a smooth sky has none.",
-    "Repeated objects are parts of like size and colour before a plain background, or a picture that matches itself "
-    "when shifted. A prompt for three balls would be called a fault, so the prompts here ask for one thing.",
-    "A size changes the noise that a picture starts from, so its composition differs from the native size's: the "
+    "Nothing here knows what the prompt asked for: a picture of the wrong object measures as well "
+    "as the right one.",
+    "Detail is what a small blur takes away. Ragged edges, debris and noise count as detail; a "
+    "smooth sky has none.",
+    "Repeated objects are parts of like size and colour before a plain background, or a picture "
+    "that matches itself "
+    "when shifted. A prompt for three balls would be called a fault, so the prompts here ask for "
+    "one thing.",
+    "A size changes the noise that a picture starts from, so its composition differs from the "
+    "native size's: the "
     "likeness tells how far, not which is better.",
     "All prompts ask for one object before a plain background. Scenes may have another sweet spot.",
     "Look at the pictures before you believe the figures.",
@@ -90,7 +97,8 @@ static void fill_row(mebi__sweep *s, int index) {
     row->structure = compared && compared == row->made ? median(all[STRUCTURE], row->made) : -1;
     row->gradients = row->structure > -1 ? median(all[GRADIENTS], row->made) : -1;
     int allowed = row->made / 4;
-    row->sound = row->made && row->repeated <= allowed && row->cut <= allowed && row->blotched <= allowed;
+    row->sound =
+        row->made && row->repeated <= allowed && row->cut <= allowed && row->blotched <= allowed;
 }
 
 /* ---- gains ---- */
@@ -98,7 +106,8 @@ static void fill_row(mebi__sweep *s, int index) {
 static double worth_of(const mebi__row *from, const mebi__row *to) {
     if (from->detail_energy <= 0 || to->detail_energy <= from->detail_energy) return 0;
     double detail = log(to->detail_energy / from->detail_energy);
-    double time = from->seconds > 0 && to->seconds > from->seconds ? log(to->seconds / from->seconds) : 0;
+    double time =
+        from->seconds > 0 && to->seconds > from->seconds ? log(to->seconds / from->seconds) : 0;
     return time > 0 && detail / time < 9.99 ? detail / time : 9.99;
 }
 
@@ -129,7 +138,8 @@ static void fill_gains(mebi__sweep *s) {
 /* ---- the sweet spot ---- */
 
 /* Appends. */
-__attribute__((format(printf, 3, 4))) static void say(char *text, size_t bytes, const char *format, ...) {
+__attribute__((format(printf, 3, 4))) static void say(char *text, size_t bytes, const char *format,
+                                                      ...) {
     size_t used = strlen(text);
     va_list args;
     va_start(args, format);
@@ -139,7 +149,8 @@ __attribute__((format(printf, 3, 4))) static void say(char *text, size_t bytes, 
 
 static void say_fault(mebi__row *row, int count, const char *what) {
     if (count <= row->made / 4) return;
-    say(row->note, sizeof row->note, "%s %s in %d of %d pictures", *row->note ? "," : "", what, count, row->made);
+    say(row->note, sizeof row->note, "%s %s in %d of %d pictures", *row->note ? "," : "", what,
+        count, row->made);
 }
 
 /* "the subject is repeated in 5 of 6 pictures." */
@@ -171,11 +182,12 @@ static void settle_without_sound(mebi__sweep *s) {
         say(s->why, sizeof s->why, "No size fits into the memory there is.");
         return;
     }
-    say(s->why, sizeof s->why, "No size is sound; %dx%d has the fewest faults.", s->row[s->sweet].width,
-        s->row[s->sweet].height);
+    say(s->why, sizeof s->why, "No size is sound; %dx%d has the fewest faults.",
+        s->row[s->sweet].width, s->row[s->sweet].height);
 }
 
-/* Upwards from the smallest sound size while it is worth it. *stop: the first sound size that isn't, or -1. */
+/* Upwards from the smallest sound size while it is worth it. *stop: the first sound size that
+ * isn't, or -1. */
 static int climb(const mebi__sweep *s, int *stop, int *sound) {
     int best = -1;
     *stop = -1;
@@ -194,15 +206,18 @@ static void say_why(mebi__sweep *s, int stop, int sound) {
     const mebi__row *best = &s->row[s->sweet];
     if (sound == 1)
         say(s->why, sizeof s->why,
-            "%dx%d is the only sound size: its pictures show their subject once and whole, on a clean background.",
+            "%dx%d is the only sound size: its pictures show their subject once and whole, on a "
+            "clean background.",
             best->width, best->height);
     else if (stop < 0)
-        say(s->why, sizeof s->why, "%dx%d is the largest sound size, and every step up to it was worth its time.",
+        say(s->why, sizeof s->why,
+            "%dx%d is the largest sound size, and every step up to it was worth its time.",
             best->width, best->height);
     else {
         const mebi__row *next = &s->row[stop];
         say(s->why, sizeof s->why,
-            "%dx%d is where more stops paying: %dx%d takes %.2f times as long for %.2f times the detail, %.2f per "
+            "%dx%d is where more stops paying: %dx%d takes %.2f times as long for %.2f times the "
+            "detail, %.2f per "
             "cent of detail for one of time.",
             best->width, best->height, next->width, next->height, next->seconds / best->seconds,
             next->detail_energy / best->detail_energy, worth_of(best, next));

@@ -1,5 +1,5 @@
-/* Making a sweep's pictures, one job each, in one engine. Nothing of this program's own may be held that
- * grows from picture to picture: it would be measured as the next one's memory. */
+/* Making a sweep's pictures, one job each, in one engine. Nothing of this program's own may be held
+ * that grows from picture to picture: it would be measured as the next one's memory. */
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/memory.h"
@@ -10,12 +10,9 @@
 #include <string.h>
 
 const mebi__sweep_prompt mebi__sweep_prompts[MEBI__SWEEP_PROMPTS] = {
-    {"纯白背景,一个红色苹果", "zh"},
-    {"a blue cube on a yellow background", "en"},
-    {"一个绿色的球,白色背景", "zh"},
-    {"a red heart on a blue background", "en"},
-    {"一条橙色的鱼,白色背景", "zh"},
-    {"a purple cube on a white background", "en"},
+    {"纯白背景,一个红色苹果", "zh"}, {"a blue cube on a yellow background", "en"},
+    {"一个绿色的球,白色背景", "zh"}, {"a red heart on a blue background", "en"},
+    {"一条橙色的鱼,白色背景", "zh"}, {"a purple cube on a white background", "en"},
 };
 
 mebi__sweep_params mebi__sweep_params_default(void) {
@@ -26,17 +23,19 @@ mebi__sweep_params mebi__sweep_params_default(void) {
 
 static mebi_status check_params(const mebi__sweep_params *p, mebi_error *err) {
     if (p->sizes < 0 || p->sizes > MEBI__SWEEP_SIZES || p->prompts < 1 ||
-        p->prompts > MEBI__SWEEP_PROMPTS || p->seeds < 1 || p->seeds > MEBI__SWEEP_SEEDS || p->runs < 0 ||
-        p->runs > MEBI__SWEEP_RUNS)
-        return mebi__fail(err, MEBI_BAD_ARGUMENT,
-                          "%d sizes, %d prompts, %d seeds and %d runs asked for; up to %d, %d, %d and %d are "
-                          "possible.",
-                          p->sizes, p->prompts, p->seeds, p->runs, MEBI__SWEEP_SIZES, MEBI__SWEEP_PROMPTS,
-                          MEBI__SWEEP_SEEDS, MEBI__SWEEP_RUNS);
+        p->prompts > MEBI__SWEEP_PROMPTS || p->seeds < 1 || p->seeds > MEBI__SWEEP_SEEDS ||
+        p->runs < 0 || p->runs > MEBI__SWEEP_RUNS)
+        return mebi__fail(
+            err, MEBI_BAD_ARGUMENT,
+            "%d sizes, %d prompts, %d seeds and %d runs asked for; up to %d, %d, %d and %d are "
+            "possible.",
+            p->sizes, p->prompts, p->seeds, p->runs, MEBI__SWEEP_SIZES, MEBI__SWEEP_PROMPTS,
+            MEBI__SWEEP_SEEDS, MEBI__SWEEP_RUNS);
     return MEBI_OK;
 }
 
-/* Half of the native size to three times it; for the published model's 1024 the sizes people use. */
+/* Half of the native size to three times it; for the published model's 1024 the sizes people use.
+ */
 static void choose_sizes(mebi__sweep_params *p, int native, int multiple) {
     static const int eighths[2][5] = {{4, 8, 12, 16, 24}, {4, 6, 8, 10, 12}};
     p->sizes = 5;
@@ -77,7 +76,8 @@ static mebi_status plan_sizes(mebi__sweep *s, mebi_error *err) {
         row->of = s->params.prompts * s->params.seeds;
         if (row->native) s->native = i;
         if (row->width < MEBI_MEASURED_SIDE_LEAST || row->height < MEBI_MEASURED_SIDE_LEAST)
-            return mebi__fail(err, MEBI_BAD_ARGUMENT, "Pictures of %d x %d can't be measured: sides are %d and more.",
+            return mebi__fail(err, MEBI_BAD_ARGUMENT,
+                              "Pictures of %d x %d can't be measured: sides are %d and more.",
                               row->width, row->height, MEBI_MEASURED_SIDE_LEAST);
         mebi_request request = request_of(s, i, 0, 0);
         MEBI_TRY(mebi_plan_request(s->engine, &request, &row->plan, err));
@@ -90,10 +90,13 @@ static mebi_status make_shots(mebi__sweep *s, mebi_error *err) {
     s->shots = s->params.sizes * each;
     s->shot = mebi__alloc_array(MEBI__TAG_GENERAL, (size_t)s->shots, sizeof *s->shot);
     s->store = tmpfile();
-    if (!s->shot) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the figures of %d pictures.", s->shots);
+    if (!s->shot)
+        return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the figures of %d pictures.",
+                          s->shots);
     if (!s->store)
-        return mebi__fail(err, MEBI_IO, "No temporary file can be made for the pictures. Name a folder that can "
-                                        "be written in TMPDIR.");
+        return mebi__fail(err, MEBI_IO,
+                          "No temporary file can be made for the pictures. Name a folder that can "
+                          "be written in TMPDIR.");
     for (int i = 0; i < s->shots; i++) {
         s->shot[i].size = i / each;
         s->shot[i].prompt = i % each / s->params.seeds;
@@ -102,8 +105,8 @@ static mebi_status make_shots(mebi__sweep *s, mebi_error *err) {
     return MEBI_OK;
 }
 
-mebi_status mebi__sweep_open(mebi_engine *engine, const mebi__sweep_params *params, mebi__sweep **sweep,
-                             mebi_error *err) {
+mebi_status mebi__sweep_open(mebi_engine *engine, const mebi__sweep_params *params,
+                             mebi__sweep **sweep, mebi_error *err) {
     *sweep = NULL;
     MEBI_TRY(check_params(params, err));
     mebi__sweep *s = mebi__alloc(MEBI__TAG_GENERAL, sizeof *s);
@@ -135,7 +138,8 @@ double mebi__sweep_planned_seconds(const mebi__sweep *s) {
     for (int i = 0; i < s->params.sizes; i++) {
         if (s->row[i].plan.verdict == MEBI_TOO_BIG) continue;
         if (!(s->row[i].plan.total_seconds > 0)) return -1;
-        all += s->row[i].plan.total_seconds * (s->row[i].of + (i == s->runs_size ? s->params.runs : 0));
+        all += s->row[i].plan.total_seconds *
+               (s->row[i].of + (i == s->runs_size ? s->params.runs : 0));
     }
     return all;
 }
@@ -148,12 +152,13 @@ typedef struct work {
     const mebi_callbacks *user;
     int64_t pixels_at;
     uint64_t hash;
-    double began, all, done, own; /* operations of the sweep, of finished jobs, of the job under way */
+    double began, all, done,
+        own; /* operations of the sweep, of finished jobs, of the job under way */
     int picture, pictures;
 } work;
 
-/* The sweep's progress from a job's. Work is counted in operations until the clock has seen a tenth of it; the
- * plan's seconds are better before that, where they are known. */
+/* The sweep's progress from a job's. Work is counted in operations until the clock has seen a tenth
+ * of it; the plan's seconds are better before that, where they are known. */
 static void on_progress(void *context, const mebi_progress *job) {
     work *w = context;
     mebi_progress p = *job;
@@ -177,7 +182,8 @@ static void on_notice(void *context, const char *text) {
     if (user->notice) user->notice(user->context, text);
 }
 
-static mebi_status on_image(void *context, int index, int64_t seed, const mebi_image *image, mebi_error *err) {
+static mebi_status on_image(void *context, int index, int64_t seed, const mebi_image *image,
+                            mebi_error *err) {
     work *w = context;
     size_t bytes = (size_t)image->width * (size_t)image->height * 3;
     (void)index, (void)seed;
@@ -185,9 +191,10 @@ static mebi_status on_image(void *context, int index, int64_t seed, const mebi_i
     return mebi__store_put(w->s, image->pixels, bytes, &w->pixels_at, err);
 }
 
-/* One job, with a peak of its own. A size that turns out not to fit is no failure: *made stays 0. */
-static mebi_status make_picture(work *w, int size, int prompt, int seed, mebi_plan *plan, mebi_report *report,
-                                int *made, mebi_error *err) {
+/* One job, with a peak of its own. A size that turns out not to fit is no failure: *made stays 0.
+ */
+static mebi_status make_picture(work *w, int size, int prompt, int seed, mebi_plan *plan,
+                                mebi_report *report, int *made, mebi_error *err) {
     mebi_request request = request_of(w->s, size, prompt, seed);
     mebi_callbacks own = {w, on_progress, on_image, on_cancelled, on_notice};
     mebi_error refusal = {0};
@@ -234,7 +241,8 @@ static void compare_runs(mebi__sweep *s) {
     for (int i = 1; i < s->runs; i++) s->same &= s->run_hash[i] == s->run_hash[0];
 }
 
-static mebi_status keep_png(mebi__sweep *s, mebi__shot *shot, const mebi_image *image, mebi_error *err) {
+static mebi_status keep_png(mebi__sweep *s, mebi__shot *shot, const mebi_image *image,
+                            mebi_error *err) {
     void *png = NULL;
     mebi_status status = mebi__png_encode(image, &png, &shot->png_bytes, err);
     if (status == MEBI_OK) status = mebi__store_put(s, png, shot->png_bytes, &shot->png_at, err);
@@ -270,8 +278,8 @@ static mebi_status make_all(work *w, mebi_error *err) {
     for (int i = 0; i < s->shots; i++) {
         mebi__shot *shot = &s->shot[i];
         if (s->row[shot->size].plan.verdict == MEBI_TOO_BIG) continue;
-        MEBI_TRY(make_picture(w, shot->size, shot->prompt, shot->seed, &shot->plan, &shot->report, &shot->made,
-                              err));
+        MEBI_TRY(make_picture(w, shot->size, shot->prompt, shot->seed, &shot->plan, &shot->report,
+                              &shot->made, err));
         shot->pixels_at = w->pixels_at;
     }
     /* Only now, as the native size's pictures come after smaller ones. */

@@ -53,20 +53,21 @@ static void draw_axes(FILE *to, const mebi__sweep *s, const mebi__plot *p, const
     int decimals = c->step < 0.995 ? (int)ceil(-log10(c->step) - 1e-9) : 0;
     for (int i = 0; i * c->step <= c->top * 1.0001; i++) {
         double y = y_of(c, i * c->step);
-        fprintf(to, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, WIDTH - RIGHT, y, y);
-        fprintf(to, "<text class=\"tick\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.*f</text>\n", LEFT - 8, y + 4,
-                decimals, i * c->step);
+        fprintf(to, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT,
+                WIDTH - RIGHT, y, y);
+        fprintf(to, "<text class=\"tick\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.*f</text>\n",
+                LEFT - 8, y + 4, decimals, i * c->step);
     }
     double last = -100;
     for (int i = 0; i < s->params.sizes; i++) {
         const mebi__row *r = &s->row[i];
         double x = x_of(c, side_of(r));
-        fprintf(to, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", x, x, HEIGHT - BOTTOM,
-                HEIGHT - BOTTOM + 5);
+        fprintf(to, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", x, x,
+                HEIGHT - BOTTOM, HEIGHT - BOTTOM + 5);
         /* Labels that would touch the one before are left out. */
         if (x - last < (r->width == r->height ? 34 : 62) && i != s->sweet) continue;
-        fprintf(to, "<text class=\"tick%s\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", i == s->sweet ? " strong" : "",
-                x, HEIGHT - BOTTOM + 20);
+        fprintf(to, "<text class=\"tick%s\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">",
+                i == s->sweet ? " strong" : "", x, HEIGHT - BOTTOM + 20);
         if (r->width == r->height) fprintf(to, "%d", r->width);
         else fprintf(to, "%d&#215;%d", r->width, r->height);
         fputs("</text>\n", to);
@@ -74,17 +75,20 @@ static void draw_axes(FILE *to, const mebi__sweep *s, const mebi__plot *p, const
     }
     fprintf(to, "<text class=\"tick\" x=\"%d\" y=\"%d\">", LEFT - 44, TOP - 14);
     mebi__html_text(to, p->unit);
-    fprintf(to, "</text><text class=\"tick\" x=\"%d\" y=\"%d\" text-anchor=\"end\">pixels a side</text>\n", WIDTH - RIGHT,
-            HEIGHT - 8);
+    fprintf(
+        to,
+        "</text><text class=\"tick\" x=\"%d\" y=\"%d\" text-anchor=\"end\">pixels a side</text>\n",
+        WIDTH - RIGHT, HEIGHT - 8);
 }
 
 static void draw_sweet(FILE *to, const mebi__sweep *s, const scale *c) {
     if (s->sweet < 0) return;
     double x = x_of(c, side_of(&s->row[s->sweet]));
     int near_end = x > WIDTH - 100;
-    fprintf(to, "<rect class=\"sweet\" x=\"%.1f\" y=\"%d\" width=\"20\" height=\"%.0f\" rx=\"4\"/>", x - 10, TOP,
-            plot_height);
-    fprintf(to, "<text class=\"sweetname\" x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">sweet spot</text>\n",
+    fprintf(to, "<rect class=\"sweet\" x=\"%.1f\" y=\"%d\" width=\"20\" height=\"%.0f\" rx=\"4\"/>",
+            x - 10, TOP, plot_height);
+    fprintf(to,
+            "<text class=\"sweetname\" x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">sweet spot</text>\n",
             near_end ? x + 10 : x - 10, TOP - 7, near_end ? "end" : "start");
 }
 
@@ -93,7 +97,8 @@ static void draw_series(FILE *to, const mebi__sweep *s, const mebi__series *v, c
     fprintf(to, "<path class=\"line %s\" d=\"", v->style);
     for (int i = 0; i < s->params.sizes; i++) {
         if (!v->known[i]) continue;
-        fprintf(to, "%s%.1f %.1f", begun ? "L" : "M", x_of(c, side_of(&s->row[i])), y_of(c, v->value[i]));
+        fprintf(to, "%s%.1f %.1f", begun ? "L" : "M", x_of(c, side_of(&s->row[i])),
+                y_of(c, v->value[i]));
         begun = 1;
     }
     fputs("\"/>", to);
@@ -111,8 +116,8 @@ static void draw_bars(FILE *to, const mebi__sweep *s, const mebi__plot *p, int k
         if (!v->known[i]) continue;
         double height = fmax(plot_height * v->value[i] / c->top, 2);
         double x = x_of(c, side_of(&s->row[i])) + 9 * (k - (p->count - 1) / 2.0) - 4;
-        fprintf(to, "<rect class=\"bar %s\" x=\"%.1f\" y=\"%.1f\" width=\"8\" height=\"%.1f\"/>", v->style, x,
-                HEIGHT - BOTTOM - height, height);
+        fprintf(to, "<rect class=\"bar %s\" x=\"%.1f\" y=\"%.1f\" width=\"8\" height=\"%.1f\"/>",
+                v->style, x, HEIGHT - BOTTOM - height, height);
     }
     fputc('\n', to);
 }
@@ -127,8 +132,8 @@ static void describe(FILE *to, const mebi__sweep *s, const mebi__plot *p) {
         mebi__html_text(to, p->unit);
         for (int i = 0, said = 0; i < s->params.sizes; i++) {
             if (!p->series[k].known[i]) continue;
-            fprintf(to, "%s %.3g at %dx%d", said++ ? "," : ":", p->series[k].value[i], s->row[i].width,
-                    s->row[i].height);
+            fprintf(to, "%s %.3g at %dx%d", said++ ? "," : ":", p->series[k].value[i],
+                    s->row[i].width, s->row[i].height);
         }
         fputs(". ", to);
     }
@@ -154,7 +159,8 @@ void mebi__html_plot(FILE *to, const mebi__sweep *s, const mebi__plot *p) {
         fputs("</span>", to);
     }
     fputs("</figcaption>\n", to);
-    fprintf(to, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"%s-t %s-d\">", WIDTH, HEIGHT, p->id, p->id);
+    fprintf(to, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"%s-t %s-d\">", WIDTH,
+            HEIGHT, p->id, p->id);
     describe(to, s, p);
     draw_sweet(to, s, &c);
     draw_axes(to, s, p, &c);
@@ -165,7 +171,8 @@ void mebi__html_plot(FILE *to, const mebi__sweep *s, const mebi__plot *p) {
     fputs("</svg>\n<ul class=\"key\">", to);
     for (int k = 0; k < p->count; k++) {
         if (!has_values(s, &p->series[k])) continue;
-        fprintf(to, "<li><span class=\"mark %s%s\"></span>", p->bars ? "block " : "", p->series[k].style);
+        fprintf(to, "<li><span class=\"mark %s%s\"></span>", p->bars ? "block " : "",
+                p->series[k].style);
         mebi__html_text(to, p->series[k].name);
         fputs("</li>", to);
     }
