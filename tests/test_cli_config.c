@@ -223,6 +223,31 @@ static void renders_a_draft_large(void **state) {
     assert_made_with("9.png", "cfg", 1.5);
 }
 
+static void makes_drafts(void **state) {
+    (void)state;
+    assert_code(
+        RUN(QUICK, "--size", "64x96", "--steps", "1", "--seed", "5", "--draft", "-o", "d.png"), 0);
+    assert_printed("d.png  32x48  seed 5\n");
+    json_t *info, *own = own_entry(&info, "d.png"), *of = json_object_get(own, "draft");
+    assert_int_equal(json_integer_value(json_object_get(own, "width")), 32);
+    assert_int_equal(json_integer_value(json_object_get(of, "factor")), 2);
+    assert_int_equal(json_integer_value(json_object_get(of, "width")), 64);
+    assert_int_equal(json_integer_value(json_object_get(of, "height")), 96);
+    json_decref(info);
+    assert_code(RUN("generate", "-m", TINY, "--from-draft", "d.png", "-o", "l.png"), 0);
+    assert_printed("l.png  64x96  seed 5\n");
+    assert_not_said("another model");
+    assert_code(RUN(QUICK, "--size", "64x96", "--steps", "1", "--seed", "5", "-o", "direct.png"),
+                0);
+    assert_true(files_equal("l.png", "direct.png"));
+    assert_code(RUN("generate", "-m", TINY, "--from-draft", "l.png"), 2);
+    assert_said("l.png is no draft");
+    assert_code(RUN(QUICK, "--size", "1:1", "--steps", "1", "--draft=4", "-o", "4.png"), 0);
+    assert_printed("4.png  64x64");
+    assert_code(RUN(QUICK, "--size", "48", "--steps", "1", "--draft"), 2);
+    assert_said("multiples of 32");
+}
+
 /* A prompt is what was drawn, not where to read one. */
 static void draws_a_hyphen(void **state) {
     (void)state;
@@ -301,6 +326,7 @@ int main(void) {
         IN_FOLDER(refuses_a_bad_file),
         IN_FOLDER(tells_what_has_no_effect),
         IN_FOLDER(refuses_bad_options),
+        IN_FOLDER(makes_drafts),
         IN_FOLDER(renders_a_draft_large),
         IN_FOLDER(draws_a_hyphen),
         IN_FOLDER(refuses_what_is_no_draft),
