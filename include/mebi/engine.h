@@ -155,6 +155,7 @@ typedef struct mebi_engine_info {
     int largest_side;  /* pixels */
     int native_side;   /* pixels: the size the model was made for */
     int shapes_only;   /* 1: no files: the published model's shapes */
+    const char *planned_device; /* full name of the machine planned for; NULL: this one */
 } mebi_engine_info;
 
 MEBI_API mebi_engine_info mebi_engine_describe(const mebi_engine *engine);

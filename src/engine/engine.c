@@ -229,7 +229,8 @@ mebi_engine_info mebi_engine_describe(const mebi_engine *e) {
                               .size_multiple = mebi__pipeline_multiple(&e->pipeline),
                               .largest_side = largest,
                               .native_side = native < largest ? native : largest,
-                              .shapes_only = e->shapes_only};
+                              .shapes_only = e->shapes_only,
+                              .planned_device = e->planned ? e->planned->name : NULL};
 }
 
 size_t mebi__engine_weights(const mebi_engine *e, mebi__tag tag) {
