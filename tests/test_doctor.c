@@ -576,23 +576,31 @@ static void an_interrupt_ends_it(void **state) {
     assert_int_equal(count_files(""), 0);
 }
 
+/* One for all: what is measured of the machine need not be measured again. */
+static char cache[64];
+
 static int enter(void **state) {
-    static char cache[128];
     forget(state);
     if (enter_folder(state) != 0) return -1;
-    snprintf(cache, sizeof cache, "%s-cache", folder);
     setenv("MEBI_CACHE_DIR", cache, 1);
     return 0;
 }
 
-static int leave(void **state) {
-    nftw(getenv("MEBI_CACHE_DIR"), remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    return leave_folder(state);
+static int make_cache(void **state) {
+    (void)state;
+    const char *base = getenv("TMPDIR");
+    snprintf(cache, sizeof cache, "%.40s/mebi-cache-XXXXXX", base && *base ? base : "/tmp");
+    return mkdtemp(cache) ? 0 : -1;
+}
+
+static int remove_cache(void **state) {
+    (void)state;
+    return nftw(cache, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 int main(void) {
 #define PLAIN(test)   cmocka_unit_test_setup(test, forget)
-#define COMMAND(test) cmocka_unit_test_setup_teardown(test, enter, leave)
+#define COMMAND(test) cmocka_unit_test_setup_teardown(test, enter, leave_folder)
     const struct CMUnitTest tests[] = {
         PLAIN(healthy_records_are_ok),
         PLAIN(each_cause_of_slowness_is_named),
@@ -620,5 +628,5 @@ int main(void) {
         COMMAND(a_process_held_back_is_red),
         COMMAND(an_interrupt_ends_it),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_cache, remove_cache);
 }

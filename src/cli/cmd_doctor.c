@@ -210,9 +210,7 @@ static mebi_status do_runs(command *c, mebi_error *err) {
                                 .pictures = c->wanted[MEBI__SECTION_PICTURE],
                                 .most_seconds = most_seconds};
     MEBI_TRY(mebi__doctor_plan(d, err));
-    int first = 0;
-    while (d->run[first].state == MEBI__RUN_NOT_WANTED) first++; /* one is wanted at least */
-    mebi__facts_rates(&d->run[first].plan, &c->found);
+    if (d->how.speed) mebi__facts_rates(&d->run[MEBI__RUN_FIRST].plan, &c->found);
     tell_extent(c);
     MEBI_TRY(mebi__doctor_run(d, err));
     terminal_clear(&c->terminal);
@@ -237,7 +235,7 @@ static mebi_status check_model(command *c, mebi_error *err) {
                        &c->found);
     int runs = c->wanted[MEBI__SECTION_SPEED] || c->wanted[MEBI__SECTION_MEMORY] ||
                c->wanted[MEBI__SECTION_PICTURE];
-    params.calibrate = runs;
+    params.calibrate = c->wanted[MEBI__SECTION_SPEED];
     MEBI_TRY(open_model(c, &params, err));
     if (!c->engine) return MEBI_OK;
     d->engine = c->engine;
