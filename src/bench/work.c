@@ -41,7 +41,7 @@ static void step(mebi__stream *s, mebi__bench_work *w) {
     mebi__dit_prompt prompt = {0};
     upload(s, latent, w->latent);
     upload(s, features, w->features);
-    mebi__dit_prompt_take(s, m, features, h, width, &prompt);
+    mebi__dit_prompt_take(s, m, features, h, width, 1, &prompt);
     mebi__stream_wait(s);
     for (int i = 0; i < w->passes && s->status == MEBI_OK; i++) {
         mebi__dit_step modulation = {0};

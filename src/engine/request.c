@@ -82,6 +82,7 @@ mebi_status mebi__job_check(mebi__job *j) {
     j->how = (mebi__sampling){.latent_height = j->height / scale,
                               .latent_width = j->width / scale,
                               .steps = r->steps,
+                              .stride = r->draft ? r->draft : 1,
                               .guidance = r->cfg,
                               .truncation = r->cfg_truncation,
                               .normalization = r->cfg_normalization};

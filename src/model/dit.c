@@ -118,6 +118,7 @@ static int64_t image_tokens(const mebi__dit_config *c, int64_t h, int64_t w) {
 
 typedef struct layout {
     int64_t rows, columns;   /* of image tokens */
+    int64_t stride;          /* of their positions */
     int64_t image, caption;  /* padded tokens */
 } layout;
 
@@ -127,8 +128,8 @@ static void token_position(const void *context, int64_t token, int32_t p[MEBI__R
     if (token >= l->image) p[0] = (int32_t)(1 + token - l->image);
     else if (token < l->rows * l->columns) {
         p[0] = (int32_t)(1 + l->caption);
-        p[1] = (int32_t)(token / l->columns);
-        p[2] = (int32_t)(token % l->columns);
+        p[1] = (int32_t)(token / l->columns * l->stride);
+        p[2] = (int32_t)(token % l->columns * l->stride);
     }
 }
 
@@ -269,9 +270,9 @@ static void embed_caption(mebi__stream *s, const mebi__dit *m, mebi__view featur
 }
 
 void mebi__dit_prompt_take(mebi__stream *s, const mebi__dit *m, mebi__view features, int64_t h,
-                           int64_t w, mebi__dit_prompt *out) {
+                           int64_t w, int stride, mebi__dit_prompt *out) {
     const mebi__dit_config *c = &m->config;
-    layout l = {h / c->patch, w / c->patch, image_tokens(c, h, w),
+    layout l = {h / c->patch, w / c->patch, stride, image_tokens(c, h, w),
                 padded(features.shape.dim[0])};
     int64_t tokens = l.image + l.caption, half = c->head_dim / 2;
     out->caption = mebi__take2(s, MEBI__F32, l.caption, c->dim);

@@ -49,9 +49,10 @@ typedef struct mebi__dit_prompt {
     mebi__view cos, sin; /* [X + T, head_dim/2] */
 } mebi__dit_prompt;
 
-/* From features [n, caption_dim], once a prompt. Given back with mebi__dit_prompt_give. */
+/* From features [n, caption_dim], once a prompt. Image tokens' positions are `stride` apart: 1, or more for a small
+ * picture whose tokens stand where those of a large one do. Given back with mebi__dit_prompt_give. */
 void mebi__dit_prompt_take(mebi__stream *s, const mebi__dit *m, mebi__view features, int64_t h,
-                           int64_t w, mebi__dit_prompt *out);
+                           int64_t w, int stride, mebi__dit_prompt *out);
 void mebi__dit_prompt_give(mebi__stream *s, mebi__dit_prompt *prompt);
 
 /* All that a step contributes. */

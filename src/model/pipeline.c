@@ -55,7 +55,8 @@ static void condition(mebi__stream *s, const mebi__pipeline *p, const mebi__samp
                       const float *features, int tokens, mebi__dit_prompt *out) {
     mebi__view x = mebi__take2(s, MEBI__F32, tokens, p->dit.config.caption_dim);
     mebi__upload(s, x, features);
-    mebi__dit_prompt_take(s, &p->dit, x, how->latent_height, how->latent_width, out);
+    mebi__dit_prompt_take(s, &p->dit, x, how->latent_height, how->latent_width,
+                          how->stride ? how->stride : 1, out);
     mebi__give(s, &x);
 }
 

@@ -27,6 +27,7 @@ typedef struct mebi__pipeline {
 typedef struct mebi__sampling {
     int64_t latent_height, latent_width;
     int steps;
+    int stride;          /* tokens' positions are this many apart: a draft's are its large picture's; 0 is 1 */
     int first_step;      /* 0; to go on with latents after which so many steps were done */
     float guidance;      /* pos + guidance * (pos - neg); 0: off */
     float truncation;    /* guidance is off once the time 1 - sigma exceeds this; >= 1: never */

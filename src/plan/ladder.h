@@ -34,7 +34,7 @@ typedef struct mebi__rung {
     size_t dit_file_bytes, encoder_file_bytes; /* mapped and held at the moment that takes most */
     double encode_seconds, step_seconds, decode_seconds; /* by the rates alone: all prompts; one step of a
                                                             batch; one picture */
-    double effort; /* seconds of the whole job */
+    double effort; /* seconds of the whole job, a little more for ways that are less simple */
 } mebi__rung;
 
 size_t mebi__rung_need(const mebi__rung *rung); /* own, mapped, and the system's */

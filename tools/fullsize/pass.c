@@ -116,7 +116,7 @@ static void run_transformer(mebi__stream *s, const pass *p) {
     mebi__dit_step step;
     mebi__upload(s, latent, p->latent);
     mebi__upload(s, features, p->features);
-    mebi__dit_prompt_take(s, &p->model.dit, features, p->h, p->w, &prompt);
+    mebi__dit_prompt_take(s, &p->model.dit, features, p->h, p->w, 1, &prompt);
     mebi__dit_step_take(s, &p->model.dit, p->time, &step);
     mebi__dit_forward(s, &p->model.dit, &prompt, &step, latent, out);
     mebi__stream_wait(s);
