@@ -224,7 +224,7 @@ static int count_one(const char *path, const struct stat *st, int kind, struct F
 }
 
 /* Files below the working folder whose name ends so. */
-static int count_files(const char *ending) {
+static inline int count_files(const char *ending) {
     counted = 0;
     counted_ending = ending;
     nftw(".", count_one, 16, FTW_PHYS);
@@ -251,7 +251,7 @@ static int leave_folder(void **state) {
     return chdir("/") == 0 && nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 ? 0 : -1;
 }
 
-static void write_text(const char *path, const char *text) {
+static inline void write_text(const char *path, const char *text) {
     FILE *f = fopen(path, "w");
     assert_non_null(f);
     fputs(text, f);

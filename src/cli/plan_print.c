@@ -59,7 +59,7 @@ void plan_print_columns(void) {
 
 void plan_print_head(const plan_words *words, const mebi_plan *any) {
     char b[24];
-    printf("%s on %s, budget %s%s\n\n", words->model, words->machine,
+    printf("%s on %s\nbudget %s%s\n\n", words->model, words->machine,
            bytes_text((double)any->budget_bytes, b, sizeof b),
            any->estimate ? "; times are an estimate (~)" : "");
     plan_print_columns();

@@ -30,6 +30,7 @@ void mebi__residency_begin(mebi__residency *r, mebi__stream *s, mebi__prefetch *
     *r = (mebi__residency){.prefetch = prefetch, .part = part, .first = -1, .current = -1, .asked = -1};
     if (!part->layer || s->device->table->imaginary) return;
     r->begun = 1;
+    mebi__params_rest(part); /* what earlier work left there would be there beside the window */
     s->turn = turn;
     s->turn_context = r;
 }
