@@ -268,7 +268,7 @@ static void going_on_from_a_step_is_the_same(void **state) {
 }
 
 /* What a page's neighbours and the files' heads add: of a layer, up to a large page at both ends. */
-enum { AROUND = 192 << 10, AROUND_LAYER = 5 << 20 };
+enum { AROUND = 192 << 10, AROUND_LAYER = 8 << 20 };
 
 static void a_streamed_run_keeps_to_its_window(void **state) {
     (void)state;

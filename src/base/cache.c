@@ -200,7 +200,9 @@ static mebi_status map_file(int fd, int writable, mebi__cache_entry *entry, mebi
                     .modified_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec};
     entry->data = (unsigned char *)data + HEADER;
     entry->ready = !writable;
-    if (entry->ready) (void)madvise(data, l.file_bytes, MADV_WILLNEED); /* soon, and all of it */
+    /* Soon, and all of it; but where memory is short a job reads it layer by layer. */
+    if (entry->ready && l.file_bytes < mebi__memory_available() / 2)
+        (void)madvise(data, l.file_bytes, MADV_WILLNEED);
     return MEBI_OK;
 }
 
