@@ -12,18 +12,6 @@
 #include <stdatomic.h>
 #include <time.h>
 
-/* Sanitizers make reading /proc about ten times slower: their memory is of many mappings. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 /* ---- the same picture ---- */
 
 static void a_batch_is_its_single_pictures(void **state) {
