@@ -13,17 +13,6 @@
 #include <math.h>
 #include <sys/wait.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 static const mebi__dit_config tiny_dit = {
     .dim = 64,        .layers = 3,          .refiner_layers = 2, .heads = 2,
     .head_dim = 32,   .ffn_hidden = 160,    .caption_dim = 96,   .channels = 4,
