@@ -26,6 +26,7 @@ typedef struct mebi__job {
     mebi__sampling how;
     mebi__prompt positive, negative;
     int guided;
+    size_t own, room; /* the process's own memory, and what it may still take: looked at once a plan */
     mebi__rung rung;
     mebi_plan plan;
     /* taken */

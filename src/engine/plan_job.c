@@ -45,14 +45,20 @@ enum { SYSTEM_BYTES = 320 * 1024 };
 
 /* The process's own memory as if nothing but weights were held: what is there, and with a model that is
  * only planned with, what its weights would add. */
-static size_t base_bytes(const mebi_engine *e) {
-    return mebi__memory_own() + mebi__engine_imagined(e);
+static size_t base_bytes(const mebi__job *j) {
+    return j->own + mebi__engine_imagined(j->engine);
 }
 
-static size_t budget_of(const mebi_engine *e) {
-    size_t own = mebi__memory_own(), room = mebi__memory_available(), all;
+static void look_at_memory(mebi__job *j) {
+    j->own = mebi__memory_own();
+    j->room = mebi__memory_available();
+}
+
+static size_t budget_of(const mebi__job *j) {
+    const mebi_engine *e = j->engine;
+    size_t all;
     if (e->budget_of_device) all = e->budget_of_device;
-    else if (__builtin_add_overflow(own, room, &all)) all = SIZE_MAX;
+    else if (__builtin_add_overflow(j->own, j->room, &all)) all = SIZE_MAX;
     if (!e->budget_bytes) return all;
     /* A machine that is only planned for has whatever is said; this one has no more than it has. */
     return e->plan_only || e->budget_bytes < all ? e->budget_bytes : all;
@@ -180,7 +186,7 @@ static void fill_plan(mebi__job *j, int found, size_t base, size_t budget) {
 
 static mebi_status plan_way(mebi__job *j) {
     mebi_engine *e = j->engine;
-    size_t base = base_bytes(e), budget = budget_of(e);
+    size_t base = base_bytes(j), budget = budget_of(j);
     mebi__ladder_limits limits = limits_of(j, base, budget);
     mebi__job_shape shape = shape_of(j);
     int found;
@@ -197,7 +203,8 @@ static mebi_status plan_way(mebi__job *j) {
 static void offer(mebi__job *j, const mebi_request *near) {
     mebi_plan *p = &j->plan;
     mebi_error unused = {0};
-    mebi__job other = {.engine = j->engine, .request = near, .err = &unused};
+    mebi__job other = {.engine = j->engine, .request = near, .err = &unused, .own = j->own,
+                       .room = j->room};
     for (int i = 0; i < p->alternatives; i++) {
         const mebi_alternative *a = &p->alternative[i];
         if (a->width == near->width && a->height == near->height && a->count == near->count) return;
@@ -234,7 +241,8 @@ static void offer_smaller(mebi__job *j) {
     for (int tries = 0; tries < 4 && room > 0 && need > 0; tries++) {
         scale *= (tries ? 0.97 : 1) * sqrt(room / need);
         mebi_request near = scaled(j, scale);
-        mebi__job other = {.engine = j->engine, .request = &near, .err = &unused};
+        mebi__job other = {.engine = j->engine, .request = &near, .err = &unused, .own = j->own,
+                           .room = j->room};
         if (mebi__job_check(&other) != MEBI_OK || plan_way(&other) != MEBI_OK) return;
         need = (double)other.plan.need_bytes - base;
         if (other.plan.verdict == MEBI_TOO_BIG) continue;
@@ -266,6 +274,7 @@ static void find_alternatives(mebi__job *j) {
 /* ---- for job.c ---- */
 
 mebi_status mebi__job_plan_it(mebi__job *j) {
+    look_at_memory(j);
     MEBI_TRY(plan_way(j));
     if (mebi__engine_calibrate(j->engine)) MEBI_TRY(plan_way(j));
     if (j->plan.verdict == MEBI_TOO_BIG) find_alternatives(j);
@@ -274,12 +283,12 @@ mebi_status mebi__job_plan_it(mebi__job *j) {
 
 mebi_status mebi__job_step_down(mebi__job *j) {
     mebi_engine *e = j->engine;
-    size_t base = j->plan.base_bytes, before = j->rung.own_bytes, room = mebi__memory_available();
-    size_t own = mebi__memory_own(), budget;
+    size_t base = j->plan.base_bytes, before = j->rung.own_bytes, budget;
     mebi__rung smaller;
     mebi__job_shape shape = shape_of(j);
     int found;
-    if (__builtin_add_overflow(own, room, &budget)) budget = SIZE_MAX;
+    look_at_memory(j);
+    if (__builtin_add_overflow(j->own, j->room, &budget)) budget = SIZE_MAX;
     mebi__ladder_limits limits = limits_of(j, base, budget);
     limits.below = before;
     shape.encode = shape.encode_negative = 0;
