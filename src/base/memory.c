@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { HEADER = 64, MAPPED_FROM = 1 << 20, LARGE_FROM = 4 << 20, PAGE = 4096 };
+enum { HEADER = 64, MAPPED_FROM = 64 << 10, LARGE_FROM = 4 << 20, PAGE = 4096 };
 
 typedef struct block_header {
     size_t bytes; /* as asked for */

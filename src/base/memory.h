@@ -20,7 +20,7 @@ typedef enum mebi__tag {
     MEBI__TAG_COUNT
 } mebi__tag;
 
-/* Zeroed memory aligned to 64 bytes, or NULL (also for 0 bytes or an absurd size). Blocks of 1 MiB and more
+/* Zeroed memory aligned to 64 bytes, or NULL (also for 0 bytes or an absurd size). Blocks of 64 KiB and more
  * are mapped of their own, so that freeing them gives them back to the system. */
 void *mebi__alloc(mebi__tag tag, size_t bytes);
 
