@@ -212,8 +212,9 @@ static void offer(mebi__job *j, const mebi_request *near) {
     if (p->alternatives == MEBI_ALTERNATIVES) return;
     if (mebi__job_check(&other) != MEBI_OK || plan_way(&other) != MEBI_OK) return;
     /* With a little to spare: by the time it is taken up, the process holds a little more or less. */
+    size_t added = other.plan.need_bytes - other.plan.base_bytes;
     if (other.plan.verdict == MEBI_TOO_BIG ||
-        other.plan.need_bytes + other.plan.need_bytes / 64 + SPARE_BYTES > other.plan.budget_bytes)
+        other.plan.need_bytes + added / 64 + SPARE_BYTES > other.plan.budget_bytes)
         return;
     p->alternative[p->alternatives++] = (mebi_alternative){.width = near->width,
                                                            .height = near->height,
