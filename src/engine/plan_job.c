@@ -114,17 +114,29 @@ static void say_strategy(mebi_plan *p) {
              p->small_chunks ? ", attention in small chunks" : "", decode[p->decode]);
 }
 
+typedef struct amount {
+    char text[24];
+} amount;
+
+static amount amount_of(size_t bytes) {
+    amount a;
+    double b = (double)bytes;
+    if (b < 999.5e6) snprintf(a.text, sizeof a.text, "%.0f MB", b * 1e-6);
+    else snprintf(a.text, sizeof a.text, "%.2f GB", b * 1e-9);
+    return a;
+}
+
 static void say_why(mebi_plan *p) {
-    double need = (double)p->need_bytes * 1e-9, budget = (double)p->budget_bytes * 1e-9;
+    const amount need = amount_of(p->need_bytes), budget = amount_of(p->budget_bytes);
     if (p->verdict == MEBI_TOO_BIG)
         snprintf(p->why, sizeof p->why,
-                 "Even in the smallest way it needs %.2f GB, and %.2f GB may be taken.", need, budget);
+                 "Even in the smallest way it needs %s, and %s may be taken.", need.text, budget.text);
     else if (p->verdict == MEBI_FITS && p->weights == MEBI_WEIGHTS_RESIDENT)
         snprintf(p->why, sizeof p->why,
-                 "The fastest way needs %.2f GB of the %.2f GB that may be taken.", need, budget);
+                 "The fastest way needs %s of the %s that may be taken.", need.text, budget.text);
     else
         snprintf(p->why, sizeof p->why,
-                 "Of the ways that fit into %.2f GB it is the fastest; it needs %.2f GB.", budget, need);
+                 "Of the ways that fit into %s it is the fastest; it needs %s.", budget.text, need.text);
 }
 
 /* ---- figures ---- */
@@ -314,17 +326,17 @@ mebi_status mebi__job_step_down(mebi__job *j) {
 
 mebi_status mebi__job_refuse(mebi__job *j) {
     const mebi_plan *p = &j->plan;
-    char instead[160] = "Take a smaller size, or close other programs.";
+    char instead[160] = "Give it more, or close other programs.";
     if (p->alternatives) {
         const mebi_alternative *a = &p->alternative[0];
         char pictures[40] = "";
         if (j->request->count > 1)
             snprintf(pictures, sizeof pictures, ", %d picture%s", a->count, a->count > 1 ? "s" : "");
-        snprintf(instead, sizeof instead, "What fits: %dx%d%s%s (%.2f GB).", a->width, a->height,
+        snprintf(instead, sizeof instead, "What fits: %dx%d%s%s (%s).", a->width, a->height,
                  pictures, j->request->cfg > 0 && !(a->cfg > 0) ? ", without guidance" : "",
-                 (double)a->need_bytes * 1e-9);
+                 amount_of(a->need_bytes).text);
     }
     return mebi__fail(j->err, MEBI_NO_MEMORY,
-                      "%dx%d needs %.2f GB in all and %.2f GB may be taken. %s", j->width, j->height,
-                      (double)p->need_bytes * 1e-9, (double)p->budget_bytes * 1e-9, instead);
+                      "%dx%d needs %s in all and %s may be taken. %s", j->width, j->height,
+                      amount_of(p->need_bytes).text, amount_of(p->budget_bytes).text, instead);
 }
