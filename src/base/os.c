@@ -113,6 +113,16 @@ mebi_status mebi__make_directories(const char *path, mebi_error *err) {
     return status;
 }
 
+mebi_status mebi__make_parents(const char *path, mebi_error *err) {
+    const char *slash = strrchr(path, '/');
+    if (!slash || slash == path) return MEBI_OK;
+    char *folder = mebi__copy_string(path, (size_t)(slash - path));
+    if (!folder) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for a path.");
+    mebi_status status = mebi__make_directories(folder, err);
+    mebi__free(folder);
+    return status;
+}
+
 mebi_status mebi__write_file(const char *path, const void *data, size_t bytes, int *exists,
                              mebi_error *err) {
     mebi__writer writer;

@@ -35,6 +35,8 @@ int mebi__is_directory(const char *path);
 
 /* Makes a directory and those above it. Fine if it exists. */
 MEBI_MUST_USE mebi_status mebi__make_directories(const char *path, mebi_error *err);
+/* The same for the directory that a file is to be in. */
+MEBI_MUST_USE mebi_status mebi__make_parents(const char *path, mebi_error *err);
 
 /* Writes bytes to a temporary name beside path, syncs it, and gives it its name; the directory is
  * synced too. Never overwrites: if path exists by then, MEBI_IO with *exists = 1 (exists may be

@@ -63,22 +63,12 @@ static mebi_status parse(int argc, char **argv, arguments *a, mebi_error *err) {
 
 /* ---- init ---- */
 
-static mebi_status make_folder_of(const char *path, mebi_error *err) {
-    const char *slash = strrchr(path, '/');
-    if (!slash || slash == path) return MEBI_OK;
-    char *folder = mebi__copy_string(path, (size_t)(slash - path));
-    if (!folder) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for a path.");
-    mebi_status status = mebi__make_directories(folder, err);
-    mebi__free(folder);
-    return status;
-}
-
 static mebi_status write_template(const char *path, mebi_error *err) {
     mebi_error own = {0};
     int exists = 0;
     char *text = mebi__config_template();
     if (!text) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the settings' text.");
-    mebi_status status = make_folder_of(path, &own);
+    mebi_status status = mebi__make_parents(path, &own);
     if (status == MEBI_OK) status = mebi__write_file(path, text, strlen(text), &exists, &own);
     free(text);
     if (exists)

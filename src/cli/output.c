@@ -128,19 +128,9 @@ mebi_status output_choose(const char *given, const naming_facts *facts, int coun
 
 /* ---- after it ---- */
 
-static mebi_status make_folder_of(const char *path, mebi_error *err) {
-    const char *slash = strrchr(path, '/');
-    if (!slash || slash == path) return MEBI_OK;
-    char *folder = mebi__copy_string(path, (size_t)(slash - path));
-    if (!folder) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for a path.");
-    mebi_status status = mebi__make_directories(folder, err);
-    mebi__free(folder);
-    return status;
-}
-
 static mebi_status save_beside(const char *wanted, const mebi_image *image,
                                const mebi_png_text *texts, int count, char *path, mebi_error *err) {
-    MEBI_TRY(make_folder_of(wanted, err));
+    MEBI_TRY(mebi__make_parents(wanted, err));
     snprintf(path, PATH_BYTES, "%s", wanted);
     for (int n = 2;; n++) {
         mebi_error own = {0};
