@@ -258,4 +258,16 @@ static inline void write_text(const char *path, const char *text) {
     fclose(f);
 }
 
+static inline int files_equal(const char *a, const char *b) {
+    FILE *f = fopen(a, "rb"), *g = fopen(b, "rb");
+    assert_non_null(f);
+    assert_non_null(g);
+    int c, d;
+    do c = getc(f), d = getc(g);
+    while (c == d && c != EOF);
+    fclose(f);
+    fclose(g);
+    return c == d;
+}
+
 #endif

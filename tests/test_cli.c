@@ -240,18 +240,6 @@ static void tells_a_random_seed(void **state) {
     assert_true(first >= 0 && second >= 0 && first != second);
 }
 
-static int files_equal(const char *a, const char *b) {
-    FILE *f = fopen(a, "rb"), *g = fopen(b, "rb");
-    assert_non_null(f);
-    assert_non_null(g);
-    int c, d;
-    do c = getc(f), d = getc(g);
-    while (c == d && c != EOF);
-    fclose(f);
-    fclose(g);
-    return c == d;
-}
-
 static void repeats_a_seed(void **state) {
     (void)state;
     assert_code(RUN(SMALL, "--seed", "8", "--threads", "1", "-o", "1.png"), 0);

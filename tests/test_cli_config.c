@@ -22,18 +22,6 @@ static void assert_made_with(const char *path, const char *key, double wanted) {
     json_decref(info);
 }
 
-static int files_equal(const char *a, const char *b) {
-    FILE *f = fopen(a, "rb"), *g = fopen(b, "rb");
-    assert_non_null(f);
-    assert_non_null(g);
-    int c, d;
-    do c = getc(f), d = getc(g);
-    while (c == d && c != EOF);
-    fclose(f);
-    fclose(g);
-    return c == d;
-}
-
 /* ---- mebi config ---- */
 
 static void begins_a_file(void **state) {
