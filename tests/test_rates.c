@@ -3,7 +3,6 @@
 
 #include "base/os.h"
 #include "base/pool.h"
-#include "base/watch.h"
 #include "compute/dry.h"
 #include "cpu/cpu.h"
 #include "plan/calibrate.h"
@@ -777,41 +776,6 @@ static void test_file_speed_is_learned(void **state) {
     mebi__free(r);
 }
 
-/* ---- other programs ---- */
-
-static void spin(double seconds) {
-    for (double until = mebi__now_seconds() + seconds; mebi__now_seconds() < until;) continue;
-}
-
-/* A process that wants the same processor all the time takes about half of it, and the watch tells. */
-static void test_watch_tells_of_other_programs(void **state) {
-    cpu_set_t before, one;
-    double undisturbed;
-    (void)state;
-    mebi__watch w = mebi__watch_begin(1);
-    spin(0.01);
-    double seconds = mebi__watch_seconds(&w, &undisturbed);
-    assert_true(seconds >= 0.01 && undisturbed <= seconds && undisturbed >= 0.2 * seconds);
-    if (access("/proc/self/schedstat", R_OK) != 0) skip();
-    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
-    int cpu = sched_getcpu();
-    assert_true(cpu >= 0);
-    CPU_ZERO(&one);
-    CPU_SET(cpu, &one);
-    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
-    pid_t rival = fork();
-    assert_true(rival >= 0);
-    if (rival == 0)
-        for (;;) continue;
-    w = mebi__watch_begin(1);
-    spin(0.2);
-    seconds = mebi__watch_seconds(&w, &undisturbed);
-    assert_int_equal(kill(rival, SIGKILL), 0);
-    assert_int_equal(waitpid(rival, NULL, 0), rival);
-    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
-    assert_true(undisturbed < 0.9 * seconds);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_interpolation),
@@ -837,7 +801,6 @@ int main(void) {
         cmocka_unit_test(test_learning_reaches_neighbours),
         cmocka_unit_test(test_learning_forgets_the_oldest),
         cmocka_unit_test(test_file_speed_is_learned),
-        cmocka_unit_test(test_watch_tells_of_other_programs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,8 +27,7 @@ typedef struct mebi__time_of {
 /* What seconds from the rates are to be multiplied with: 0.2 to 5. */
 double mebi__time_factor(const mebi__rates *r, const mebi__time_of *what);
 
-/* A stage took `measured` seconds (best without what its threads waited for a processor: base/watch.h) where the
- * rates alone (no factor) said `predicted`. Of times that are no times, nothing is learned. */
+/* A stage took `measured` seconds where the rates alone (no factor) said `predicted`. Of times that are no times, nothing is learned. */
 void mebi__time_learn(mebi__rates *r, const mebi__time_of *what, double predicted, double measured);
 
 /* So many bytes of mapped files came from the disk in that many seconds. */

@@ -201,7 +201,6 @@ static mebi_status make_picture(work *w, int size, int prompt, int seed, mebi_pl
     *made = 0;
     w->picture++;
     w->own = w->s->row[size].plan.operations;
-    (void)mebi__resident_peak_reset();
     MEBI_TRY(mebi_plan_request(w->s->engine, &request, plan, err));
     mebi_status status = plan->verdict == MEBI_TOO_BIG
                              ? MEBI_NO_MEMORY
