@@ -168,7 +168,7 @@ static float *scale_in(const mebi__params *p, const mebi__matrix *m) {
 static void a_damaged_weight_is_gone_round(void **state) {
     (void)state;
     static made exact, before, damaged, after;
-    mebi_engine *f = open_in(MEBI_PRECISION_F32, MINI, 2);
+    mebi_engine *f = open_in(MEBI_PRECISION_BF16, MINI, 2);
     make(f, "a red apple", 64, 3, &exact);
     mebi_engine_close(&f);
     mebi_engine *e = open_in(MEBI_PRECISION_INT8, MINI, 2);
@@ -229,7 +229,7 @@ static void damage_midway_leaves_the_steps_before(void **state) {
     make(e, "a red apple", 64, 4, &damaged);
     assert_int_equal(damaged.report.exact_runs, 1 + 3);
     mebi_engine_close(&e);
-    e = open_in(MEBI_PRECISION_F32, MINI, 2);
+    e = open_in(MEBI_PRECISION_BF16, MINI, 2);
     m.scale = NULL;
     e->observe = at_step_1;
     e->observe_context = &m;
