@@ -776,6 +776,45 @@ static void test_file_speed_is_learned(void **state) {
     mebi__free(r);
 }
 
+/* Steps that take 1.4 times as long, and decoding as much less as it feels of a spell. */
+static void test_pace_is_followed(void **state) {
+    (void)state;
+    mebi__rates *r = fresh();
+    mebi__time_lap lap[MEBI__TIME_STAGES] = {[MEBI__TIME_STEP] = {2, 2.8},
+                                             [MEBI__TIME_DECODE] = {1, pow(1.4, 0.4)}};
+    assert_about(mebi__time_pace(r, MEBI__TIME_STEP, 5, 1), 1, 1e-9);
+    mebi__time_learn_pace(r, lap, 100);
+    assert_about(mebi__time_pace(r, MEBI__TIME_STEP, 100, 0), 1.4, 1e-3);
+    assert_about(mebi__time_pace(r, MEBI__TIME_DECODE, 100, 0), pow(1.4, 0.4), 1e-3);
+    assert_about(mebi__time_pace(r, MEBI__TIME_TAKE, 100, 0), 1, 1e-9);
+    assert_about(mebi__time_pace(r, MEBI__TIME_STEP, 100, 600), 1, 0.01); /* minutes outlast a spell */
+    assert_about(mebi__time_pace(r, MEBI__TIME_STEP, 200, 0), 1, 1e-3);   /* forgotten */
+    /* A lap of a hundredth of a second tells little. */
+    lap[MEBI__TIME_STEP] = (mebi__time_lap){0.01, 0.01};
+    lap[MEBI__TIME_DECODE] = (mebi__time_lap){0, 0};
+    mebi__time_learn_pace(r, lap, 100);
+    assert_about(mebi__time_pace(r, MEBI__TIME_STEP, 100, 0), 1.4, 0.02);
+    lap[MEBI__TIME_STEP] = (mebi__time_lap){5, 5};
+    mebi__time_learn_pace(r, lap, 101);
+    assert_about(mebi__time_pace(r, MEBI__TIME_STEP, 101, 0), 1, 1e-3);
+    mebi__free(r);
+}
+
+static void test_pace_of_no_times(void **state) {
+    (void)state;
+    static const double none[][2] = {{0, 1}, {1, 0}, {-1, 1}, {NAN, 1}, {1, NAN}, {INFINITY, 1}, {1, INFINITY}};
+    mebi__rates *r = fresh();
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        mebi__time_lap lap[MEBI__TIME_STAGES] = {[MEBI__TIME_STEP] = {none[i][0], none[i][1]}};
+        mebi__time_learn_pace(r, lap, 1);
+    }
+    assert_about(mebi__time_pace(r, MEBI__TIME_STEP, 1, 1), 1, 1e-12);
+    mebi__time_lap wild[MEBI__TIME_STAGES] = {[MEBI__TIME_STEP] = {1, 1e9}};
+    mebi__time_learn_pace(r, wild, 1);
+    assert_true(mebi__time_pace(r, MEBI__TIME_STEP, 1, 0) <= 5.01);
+    mebi__free(r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_interpolation),
@@ -801,6 +840,8 @@ int main(void) {
         cmocka_unit_test(test_learning_reaches_neighbours),
         cmocka_unit_test(test_learning_forgets_the_oldest),
         cmocka_unit_test(test_file_speed_is_learned),
+        cmocka_unit_test(test_pace_is_followed),
+        cmocka_unit_test(test_pace_of_no_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

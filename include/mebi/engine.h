@@ -102,6 +102,7 @@ MEBI_API mebi_engine_params mebi_engine_params_default(void);
 
 typedef enum mebi_stage {
     MEBI_STAGE_LOAD,   /* opening a model */
+    MEBI_STAGE_TAKE,   /* planning a job, and taking its memory: all of it before any work */
     MEBI_STAGE_ENCODE, /* prompt to features */
     MEBI_STAGE_STEP,   /* denoising: step of steps */
     MEBI_STAGE_DECODE, /* latent to pixels */
@@ -109,14 +110,14 @@ typedef enum mebi_stage {
     MEBI_STAGE_COUNT
 } mebi_stage;
 
-/* "load", "encode", "step", "decode", "save". Never NULL. */
+/* "load", "take", "encode", "step", "decode", "save". Never NULL. */
 MEBI_API const char *mebi_stage_name(mebi_stage stage);
 
 typedef struct mebi_progress {
     mebi_stage stage;
-    int image, count;    /* 1..count: the picture being made; 0 while loading and encoding */
+    int image, count;    /* 1..count: the picture being made; 0 until the first picture's steps */
     int step, steps;     /* finished steps of this picture */
-    double fraction;     /* of the whole job's arithmetic (loading: of its parts), 0 to 1 */
+    double fraction;     /* of the whole job's planned seconds (loading: of its parts), 0 to 1 */
     double seconds;      /* since the job began */
     double seconds_left; /* estimate; negative while there is none */
 } mebi_progress;
@@ -231,8 +232,8 @@ typedef struct mebi_plan {
     size_t scratch_bytes; /* kernels */
     size_t output_bytes;  /* pixels, and what saving them as PNG takes */
     double operations;    /* arithmetic of the job, multiply-add counted as 2 */
-    double seconds[MEBI_STAGE_COUNT]; /* negative: the machine's speed is not known. Loading: 0 */
-    double total_seconds;             /* the same */
+    double seconds[MEBI_STAGE_COUNT]; /* loading: 0, the model is open */
+    double total_seconds;
     double step_seconds;              /* of one picture's one step, at the mean */
     int estimate; /* 1: from a datasheet or a guess, not from measurements on this machine */
     /* How it would be done. */

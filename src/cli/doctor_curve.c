@@ -101,8 +101,9 @@ static double most_in(const mebi__doctor *d, int run, mebi_stage stage) {
 }
 
 static void print_table(const paper *p, const mebi__doctor *d) {
-    static const char *const phases[MEBI_STAGE_COUNT + 1] = {NULL,       "encoding", "steps",
-                                                             "decoding", NULL,       "after it"};
+    static const char *const phases[MEBI_STAGE_COUNT + 1] = {
+        [MEBI_STAGE_ENCODE] = "encoding", [MEBI_STAGE_STEP] = "steps", [MEBI_STAGE_DECODE] = "decoding",
+        [MEBI_STAGE_COUNT] = "after it"};
     double most = (double)d->loaded_bytes;
     for (int i = 0; i < MEBI__RUNS; i++)
         most = later(most,

@@ -30,7 +30,7 @@ static json_t *seconds_json(double seconds) {
 
 static json_t *plan_json(const mebi_plan *p) {
     json_t *seconds = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o}", "encode", seconds_json(p->seconds[MEBI_STAGE_ENCODE]),
+        "{s:o, s:o, s:o, s:o, s:o, s:o}", "take", seconds_json(p->seconds[MEBI_STAGE_TAKE]), "encode", seconds_json(p->seconds[MEBI_STAGE_ENCODE]),
         "denoise", seconds_json(p->seconds[MEBI_STAGE_STEP]), "decode",
         seconds_json(p->seconds[MEBI_STAGE_DECODE]), "save",
         seconds_json(p->seconds[MEBI_STAGE_SAVE]), "total", seconds_json(p->total_seconds));
@@ -45,8 +45,8 @@ static json_t *plan_json(const mebi_plan *p) {
 
 void generate_print_json(json_t *images, const mebi_report *r, double total) {
     json_t *o = json_pack(
-        "{s:O, s:{s:f, s:f, s:f, s:f, s:f, s:f}, s:I, s:I, s:o}", "images", images, "seconds",
-        "load", r->seconds[MEBI_STAGE_LOAD], "encode", r->seconds[MEBI_STAGE_ENCODE], "denoise",
+        "{s:O, s:{s:f, s:f, s:f, s:f, s:f, s:f, s:f}, s:I, s:I, s:o}", "images", images, "seconds",
+        "load", r->seconds[MEBI_STAGE_LOAD], "take", r->seconds[MEBI_STAGE_TAKE], "encode", r->seconds[MEBI_STAGE_ENCODE], "denoise",
         r->seconds[MEBI_STAGE_STEP], "decode", r->seconds[MEBI_STAGE_DECODE], "save",
         r->seconds[MEBI_STAGE_SAVE], "total", total, "peak_bytes", (json_int_t)r->peak_bytes,
         "planned_bytes", (json_int_t)r->plan.peak_bytes, "plan", plan_json(&r->plan));

@@ -107,7 +107,8 @@ static void print_stages(const mebi_plan *p) {
     static const struct {
         mebi_stage stage;
         const char *words;
-    } rows[] = {{MEBI_STAGE_ENCODE, "reading the prompt"},
+    } rows[] = {{MEBI_STAGE_TAKE, "taking memory"},
+                {MEBI_STAGE_ENCODE, "reading the prompt"},
                 {MEBI_STAGE_STEP, "steps"},
                 {MEBI_STAGE_DECODE, "picture from latent"},
                 {MEBI_STAGE_SAVE, "saving"}};
@@ -202,7 +203,8 @@ static json_t *alternatives_json(const planned *x, const plan_words *words) {
 json_t *plan_json(const planned *x, const plan_words *words) {
     const mebi_plan *p = &x->plan;
     const mebi_request *r = &x->request;
-    json_t *stages = json_pack("{s:o, s:o, s:o, s:o}", "encode",
+    json_t *stages = json_pack("{s:o, s:o, s:o, s:o, s:o}", "take",
+                               seconds_json(p->seconds[MEBI_STAGE_TAKE]), "encode",
                                seconds_json(p->seconds[MEBI_STAGE_ENCODE]), "denoise",
                                seconds_json(p->seconds[MEBI_STAGE_STEP]), "decode",
                                seconds_json(p->seconds[MEBI_STAGE_DECODE]), "save",

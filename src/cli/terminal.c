@@ -39,6 +39,7 @@ char *bytes_text(double b, char *text, size_t size) {
 /* "picture 2 of 4, step 3 of 8": the step under way */
 static void describe(const mebi_progress *p, char *text, size_t bytes) {
     static const char *const words[MEBI_STAGE_COUNT] = {[MEBI_STAGE_LOAD] = "loading the model",
+                                                        [MEBI_STAGE_TAKE] = "taking memory",
                                                         [MEBI_STAGE_ENCODE] = "encoding the prompt",
                                                         [MEBI_STAGE_DECODE] = "decoding",
                                                         [MEBI_STAGE_SAVE] = "saving"};

@@ -290,12 +290,13 @@ static mebi_status have_device(mebi__job *j) {
 
 static mebi_status finish_picture(mebi__job *j, int index, const float *latent) {
     MEBI_TRY(have_device(j));
-    mebi__job_begin_stage(j, MEBI_STAGE_DECODE, j->rung.cost.decode);
+    mebi__job_begin_stage(j, MEBI_STAGE_DECODE, j->plan.seconds[MEBI_STAGE_DECODE] / j->request->count,
+                          j->rung.cost.decode.submits);
     mebi__pipeline_decode(&j->stream, &j->engine->pipeline, &j->rung.shape.way, latent,
                           j->how.latent_height, j->how.latent_width, j->image.pixels);
     mebi__job_end_stage(j);
     if (j->stream.status != MEBI_OK) return j->stream.status;
-    mebi__job_begin_stage(j, MEBI_STAGE_SAVE, (mebi__stage_cost){0});
+    mebi__job_begin_stage(j, MEBI_STAGE_SAVE, j->plan.seconds[MEBI_STAGE_SAVE] / j->request->count, 0);
     mebi_status status = hand_over(j, index);
     mebi__job_end_stage(j);
     if (status == MEBI_OK) j->report.images++;
@@ -308,7 +309,8 @@ static mebi_status make_batch(mebi__job *j, int first, int n) {
     for (int i = 0; i < n; i++) make_noise(j, first + i, j->latents + latent * (size_t)i);
     j->progress.image = first + 1;
     j->progress.step = 0;
-    mebi__job_begin_stage(j, MEBI_STAGE_STEP, j->rung.cost.denoise);
+    mebi__job_begin_stage(j, MEBI_STAGE_STEP, j->plan.seconds[MEBI_STAGE_STEP] * n / j->request->count,
+                          j->rung.cost.denoise.submits);
     mebi_status status = denoise(j, n);
     mebi__job_end_stage(j);
     for (int i = 0; i < n && status == MEBI_OK; i++) {
@@ -320,14 +322,14 @@ static mebi_status make_batch(mebi__job *j, int first, int n) {
 
 static mebi_status work(mebi__job *j) {
     mebi__stream *s = &j->stream;
+    const mebi__job_plan *cost = &j->rung.cost;
     int count = j->request->count, batch = j->rung.shape.batch;
-    mebi__job_begin_stage(j, MEBI_STAGE_ENCODE, j->rung.cost.encode);
+    mebi__job_begin_stage(j, MEBI_STAGE_ENCODE, j->plan.seconds[MEBI_STAGE_ENCODE],
+                          cost->encode.submits + cost->prepare.submits);
     encode_prompt(j, &j->positive);
     if (j->guided) encode_prompt(j, &j->negative);
-    mebi__job_end_stage(j);
     if (s->status != MEBI_OK) return s->status;
     if (j->rung.shape.way.free_encoder) mebi__pipeline_free_encoder(&j->engine->pipeline);
-    mebi__job_begin_stage(j, MEBI_STAGE_ENCODE, j->rung.cost.prepare);
     condition(j);
     mebi__job_end_stage(j);
     mebi_status status = s->status;
@@ -357,16 +359,6 @@ mebi_status mebi_plan_request(mebi_engine *engine, const mebi_request *request, 
     return status;
 }
 
-/* What the pictures' arithmetic weighs in all, for progress. */
-static double whole_work(const mebi__job *j) {
-    const mebi__job_plan *c = &j->rung.cost;
-    int count = j->request->count, batches = count / j->rung.shape.batch;
-    if (j->plan.total_seconds > 0)
-        return c->encode.seconds + c->prepare.seconds + batches * c->denoise.seconds +
-               count * c->decode.seconds;
-    return j->plan.operations;
-}
-
 static void fill_report(const mebi__job *j, mebi_report *report) {
     *report = j->report;
     report->plan = j->plan;
@@ -381,8 +373,10 @@ static mebi_status run_job(mebi__job *j) {
     MEBI_TRY(mebi__job_check(j));
     MEBI_TRY(mebi__job_plan_it(j));
     if (j->plan.verdict == MEBI_TOO_BIG) return mebi__job_refuse(j);
+    mebi__job_begin_stage(j, MEBI_STAGE_TAKE, j->plan.seconds[MEBI_STAGE_TAKE], 0);
+    j->stage_began = j->began; /* planning is of it */
     MEBI_TRY(take(j));
-    j->work_all = whole_work(j);
+    mebi__job_end_stage(j);
     mebi_status status = work(j);
     if (status == MEBI_OK) mebi__job_learn(j);
     if (status != MEBI_OK && j->trouble.status != MEBI_OK && j->err->status == MEBI_OK)

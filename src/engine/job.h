@@ -43,10 +43,9 @@ typedef struct mebi__job {
     /* progress */
     mebi_progress progress;
     double began, stage_began;
-    double work_done, work_all; /* in seconds planned, or in operations where none are */
+    double work_done, work_now; /* planned seconds of stages that are done, of the one under way */
     double step_began, steps_seconds, steps_work; /* of finished steps, the first left out */
-    mebi__stage_cost now;                         /* the stage under way */
-    int submits;                                  /* of it */
+    int submits, submits_all;                     /* of the stage under way */
 } mebi__job;
 
 /* request.c: the request is possible for this model; nothing is taken. */
@@ -64,14 +63,14 @@ size_t mebi__job_latent_elements(const mebi__job *j); /* of one picture */
 size_t mebi__job_noise_elements(const mebi__job *j);  /* of a draft's large picture; 0 without */
 size_t mebi__job_features_bytes(const mebi__job *j, const mebi__prompt *p);
 
-/* pace.c: what a stage takes: all prompts, one step of a batch, one picture decoded, one saved. */
-double mebi__job_seconds(const mebi__job *j, mebi_stage stage);
+/* pace.c: what each stage of the whole job takes. */
+void mebi__job_seconds(const mebi__job *j, double seconds[MEBI_STAGE_COUNT]);
 /* What the job's own seconds say is kept for the next plan. */
 void mebi__job_learn(mebi__job *j);
 
-/* progress.c */
+/* progress.c. work: planned seconds of the stage. submits: how often it will look whether it is cancelled. */
 void mebi__job_tell(mebi__job *j);
-void mebi__job_begin_stage(mebi__job *j, mebi_stage stage, mebi__stage_cost cost);
+void mebi__job_begin_stage(mebi__job *j, mebi_stage stage, double work, int submits);
 void mebi__job_end_stage(mebi__job *j);
 /* A step of the batch is finished. */
 void mebi__job_step_done(mebi__job *j, int step);

@@ -6,7 +6,8 @@ static const char *word(const char *const *words, unsigned count, unsigned index
 }
 
 const char *mebi_stage_name(mebi_stage stage) {
-    static const char *const words[MEBI_STAGE_COUNT] = {"load", "encode", "step", "decode", "save"};
+    static const char *const words[MEBI_STAGE_COUNT] = {"load", "take",   "encode",
+                                                       "step", "decode", "save"};
     return word(words, MEBI_STAGE_COUNT, (unsigned)stage);
 }
 

@@ -10,6 +10,8 @@
 
 /* Bytes of pixels that become a PNG in a second, until a job says better. */
 static const double png_rate = 25e6;
+/* Bytes that the system gives in a second when they are first touched, and seconds of planning, likewise. */
+static const double touch_rate = 1.5e9, planning_seconds = 0.004;
 
 static mebi__rates_how where(const mebi_engine *e) {
     return (mebi__rates_how){.folder = e->cache,
@@ -52,8 +54,12 @@ static mebi__time_of time_of(const mebi__job *j, mebi_stage stage, char name[40]
     const mebi__rung *r = &j->rung;
     const mebi__job_plan *c = &r->cost;
     const mebi__strategy *way = &r->shape.way;
-    double pixels = (double)j->width * j->height * 3;
+    double pixels = (double)j->width * j->height * 3, taken = (double)(j->plan.peak_bytes - j->plan.base_bytes);
     snprintf(name, 40, "%s-%s", j->engine->files.hash, mebi_precision_name(j->engine->precision));
+    if (stage == MEBI_STAGE_TAKE) {
+        *predicted = planning_seconds + taken / touch_rate;
+        return (mebi__time_of){name, MEBI__TIME_TAKE, 0, taken};
+    }
     if (stage == MEBI_STAGE_ENCODE) {
         *predicted = r->encode_seconds;
         return (mebi__time_of){name, MEBI__TIME_ENCODE, way->stream,
@@ -71,27 +77,46 @@ static mebi__time_of time_of(const mebi__job *j, mebi_stage stage, char name[40]
                : (mebi__time_of){name, MEBI__TIME_SAVE, 0, pixels};
 }
 
-double mebi__job_seconds(const mebi__job *j, mebi_stage stage) {
-    char name[40];
-    double predicted;
-    mebi__time_of what = time_of(j, stage, name, &predicted);
-    return predicted * mebi__time_factor(j->engine->rates, &what);
+/* How often a stage is done. */
+static double times_of(const mebi__job *j, mebi_stage stage) {
+    int batch = j->rung.shape.batch, count = j->request->count;
+    if (stage == MEBI_STAGE_STEP) return (double)((count + batch - 1) / batch) * j->how.steps;
+    return stage == MEBI_STAGE_DECODE || stage == MEBI_STAGE_SAVE ? count : 1;
+}
+
+void mebi__job_seconds(const mebi__job *j, double seconds[MEBI_STAGE_COUNT]) {
+    const mebi__rates *r = j->engine->rates;
+    mebi__time_stage stage[MEBI_STAGE_COUNT];
+    double usual = 0, now = mebi__now_seconds();
+    seconds[MEBI_STAGE_LOAD] = 0;
+    for (int i = MEBI_STAGE_TAKE; i < MEBI_STAGE_COUNT; i++) {
+        char name[40];
+        mebi__time_of what = time_of(j, (mebi_stage)i, name, &seconds[i]);
+        seconds[i] *= mebi__time_factor(r, &what) * times_of(j, (mebi_stage)i);
+        stage[i] = what.stage;
+        usual += seconds[i];
+    }
+    for (int i = MEBI_STAGE_TAKE; i < MEBI_STAGE_COUNT; i++) seconds[i] *= mebi__time_pace(r, stage[i], now, usual);
 }
 
 void mebi__job_learn(mebi__job *j) {
-    mebi_engine *e = j->engine;
-    int batch = j->rung.shape.batch, count = j->request->count;
-    double times[MEBI_STAGE_COUNT] = {
-        [MEBI_STAGE_ENCODE] = j->rung.shape.encode ? 1 : 0,
-        [MEBI_STAGE_STEP] = (double)((count + batch - 1) / batch) * j->how.steps,
-        [MEBI_STAGE_DECODE] = count,
-        [MEBI_STAGE_SAVE] = count,
-    };
-    for (int i = MEBI_STAGE_ENCODE; i <= MEBI_STAGE_SAVE; i++) {
-        char name[40];
-        double predicted;
-        mebi__time_of what = time_of(j, (mebi_stage)i, name, &predicted);
-        if (times[i] > 0) mebi__time_learn(e->rates, &what, predicted, j->report.seconds[i] / times[i]);
+    mebi__rates *r = j->engine->rates;
+    mebi__time_lap lap[MEBI__TIME_STAGES] = {{0, 0}};
+    double predicted[MEBI_STAGE_COUNT], now = mebi__now_seconds();
+    mebi__time_of what[MEBI_STAGE_COUNT];
+    char name[MEBI_STAGE_COUNT][40];
+    for (int i = MEBI_STAGE_TAKE; i < MEBI_STAGE_COUNT; i++) {
+        what[i] = time_of(j, (mebi_stage)i, name[i], &predicted[i]);
+        lap[what[i].stage] = (mebi__time_lap){
+            .usual = predicted[i] * mebi__time_factor(r, &what[i]) * times_of(j, (mebi_stage)i),
+            .measured = j->report.seconds[i]};
     }
-    keep(e);
+    lap[MEBI__TIME_ENCODE] = lap[MEBI__TIME_SAVE] = (mebi__time_lap){0, 0}; /* short, and of a picture's content */
+    mebi__time_learn_pace(r, lap, now);
+    for (int i = MEBI_STAGE_TAKE; i < MEBI_STAGE_COUNT; i++) {
+        double measured = j->report.seconds[i] / times_of(j, (mebi_stage)i);
+        if (i == MEBI_STAGE_ENCODE && !j->rung.shape.encode) continue;
+        mebi__time_learn(r, &what[i], predicted[i], measured / mebi__time_pace(r, what[i].stage, now, 0));
+    }
+    keep(j->engine);
 }

@@ -58,6 +58,7 @@ typedef struct mebi__rates {
     unsigned char asked[MEBI__RATE_CLASSES]; /* looked up since it was loaded */
     mebi__learned learned[MEBI__LEARNED];
     int64_t clock;
+    double pace, pace_at; /* how slow the machine is just now: see plan/time.h. Not kept in the file */
 } mebi__rates;
 
 /* Nothing measured: a guess at a small machine. */

@@ -18,8 +18,13 @@ typedef struct trials {
     const char *model, *group;
     int count, largest;
     uint64_t random;
-    int done, refused, offered, late, low, high, slow, broken;
+    int done, refused, offered, late, low, high, group_low, group_high, slow, timed, misled, told, broken;
 } trials;
+
+/* What a job said after its second step, and when. */
+typedef struct foretold {
+    double left, at;
+} foretold;
 
 static double now(void) {
     struct timespec t;
@@ -41,6 +46,19 @@ static size_t group_number(const trials *t, const char *name) {
     snprintf(path, sizeof path, "%s/%s", t->group, name);
     FILE *f = fopen(path, "r");
     if (!f || fscanf(f, "%llu", &value) != 1) value = 0;
+    if (f) fclose(f);
+    return (size_t)value;
+}
+
+/* Pages of files that the group has been charged with: not memory that a job takes. */
+static size_t group_files(const trials *t) {
+    char path[512], line[128];
+    unsigned long long value = 0;
+    if (!t->group) return 0;
+    snprintf(path, sizeof path, "%s/memory.stat", t->group);
+    FILE *f = fopen(path, "r");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "total_cache %llu", &value) == 1) break;
     if (f) fclose(f);
     return (size_t)value;
 }
@@ -74,6 +92,12 @@ static mebi_request random_request(trials *t, const mebi_engine *e) {
     return r;
 }
 
+static void note(void *context, const mebi_progress *p) {
+    foretold *f = context;
+    if (p->stage == MEBI_STAGE_STEP && p->step == 2 && f->at == 0)
+        *f = (foretold){.left = p->seconds_left, .at = p->seconds};
+}
+
 static mebi_status drop(void *context, int index, int64_t seed, const mebi_image *image, mebi_error *err) {
     char path[] = "/tmp/mebi-trial-XXXXXX";
     (void)context, (void)index, (void)seed;
@@ -91,32 +115,52 @@ static void complain(trials *t, const char *what) {
     printf("        BROKEN: %s\n", what);
 }
 
+/* Planned and measured seconds of each stage: what a ratio of the whole hides. */
+static void print_stages(const mebi_report *report) {
+    static const char *const names[MEBI_STAGE_COUNT] = {[MEBI_STAGE_TAKE] = "take", [MEBI_STAGE_ENCODE] = "encode", [MEBI_STAGE_STEP] = "steps",
+                                                        [MEBI_STAGE_DECODE] = "decode", [MEBI_STAGE_SAVE] = "save"};
+    printf("        ");
+    for (int i = 0; i < MEBI_STAGE_COUNT; i++)
+        if (names[i]) printf(" %s %.4f %.4f", names[i], report->plan.seconds[i], report->seconds[i]);
+    printf("\n");
+}
+
 /* Does a request whose plan says it fits. */
-static void carry_out(trials *t, mebi_engine *e, const mebi_request *r, const char *how, int judged) {
-    mebi_callbacks c = {.image = drop};
+static void carry_out(trials *t, mebi_engine *e, const mebi_request *r, const char *how) {
+    foretold said = {0};
+    mebi_callbacks c = {.context = &said, .image = drop, .progress = note};
     mebi_report report;
     mebi_error err = {0};
     set_group(t, "memory.max_usage_in_bytes", 0);
     mebi_status status = mebi_generate(e, r, &c, &report, &err);
     const mebi_plan *p = &report.plan;
-    size_t group = group_number(t, "memory.max_usage_in_bytes");
+    size_t group = group_number(t, "memory.max_usage_in_bytes"), files = group_files(t);
+    group = group > files ? group - files : 0;
     double took = report.total_seconds;
     double ratio = p->peak_bytes ? (double)p->peak_bytes / (double)report.peak_bytes : 0;
-    double time = p->total_seconds / took;
-    printf("%-8s %4dx%-4d n%d s%-2d %s %-8s %-6s planned %9.3f MB, measured %9.3f (%.4f), group %9.3f; "
-           "%7.3f s, %7.3f (%.3f)\n",
+    double time = p->total_seconds / took, left = took - said.at;
+    double group_ratio = group ? (double)(p->peak_bytes + p->system_bytes) / (double)group : 0;
+    printf("%-8s %4dx%-4d n%d s%-2d %s %-8s %-6s planned %9.3f MB, measured %9.3f (%.4f), group %9.3f (%.4f); "
+           "%7.3f s, %7.3f (%.3f); left %.3f\n",
            how, r->width, r->height, r->count, r->steps, r->cfg > 0 ? "g" : "-",
            mebi_verdict_name(p->verdict), mebi_decode_way_name(p->decode), (double)p->peak_bytes * 1e-6,
-           (double)report.peak_bytes * 1e-6, ratio, (double)group * 1e-6, p->total_seconds, took, time);
+           (double)report.peak_bytes * 1e-6, ratio, (double)group * 1e-6, group_ratio, p->total_seconds, took,
+           time, said.at > 0 ? said.left / left : 0);
     if (status != MEBI_OK) {
         complain(t, err.text);
         return;
     }
+    print_stages(&report);
     t->done++;
     if (report.images != r->count) complain(t, "pictures are missing");
     t->low += ratio < 1;
     t->high += ratio > 1.03;
-    t->slow += judged && !(time > 0.85 && time < 1.15);
+    t->group_low += group && group_ratio < 1;
+    t->group_high += group && group_ratio > 1.03;
+    t->timed++;
+    t->slow += !(time > 0.85 && time < 1.15);
+    t->told += said.at > 0;
+    t->misled += said.at > 0 && !(said.left > 0.8 * left && said.left < 1.2 * left);
 }
 
 /* Refused at once, with what fits, and that is done. */
@@ -135,7 +179,7 @@ static void take_offer(trials *t, mebi_engine *e, const mebi_request *r, const m
     other.count = plan->alternative[0].count;
     other.cfg = plan->alternative[0].cfg;
     other.decode = MEBI_DECODE_AUTO;
-    carry_out(t, e, &other, "offer", 0);
+    carry_out(t, e, &other, "offer");
 }
 
 static void try_request(trials *t, mebi_engine *e, int index) {
@@ -156,7 +200,7 @@ static void try_request(trials *t, mebi_engine *e, int index) {
     }
     double begin = now();
     if (mebi_plan_request(e, &r, &plan, &err) != MEBI_OK) complain(t, err.text);
-    else if (plan.verdict != MEBI_TOO_BIG) carry_out(t, e, &r, how, how[0] == 'f');
+    else if (plan.verdict != MEBI_TOO_BIG) carry_out(t, e, &r, how);
     else take_offer(t, e, &r, &plan, now() - begin);
     set_group(t, "memory.limit_in_bytes", -1);
 }
@@ -187,8 +231,10 @@ int main(int argc, char **argv) {
         for (int k = 0; k < t.count / 4; k++) try_request(&t, e, k);
         mebi_engine_close(&e);
     }
-    printf("%d done, %d refused (%d with an offer, %d late); planned memory %d below, %d over 3 %% above; "
-           "time of %d off by over 15 %%; %d promises broken\n",
-           t.done, t.refused, t.offered, t.late, t.low, t.high, t.slow, t.broken);
+    printf("%d done, %d refused (%d with an offer, %d late); planned memory %d below, %d over 3 %% above, of the "
+           "group's peak %d and %d; time of %d of %d off by over 15 %%, what is left after step 2 of %d of %d "
+           "by over 20 %%; %d promises broken\n",
+           t.done, t.refused, t.offered, t.late, t.low, t.high, t.group_low, t.group_high, t.slow, t.timed,
+           t.misled, t.told, t.broken);
     return t.broken || t.low || t.high || t.late;
 }
