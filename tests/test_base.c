@@ -725,6 +725,23 @@ static void a_pinned_process_has_one_core(void **state) {
     assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
 }
 
+/* The look comes before the first byte is written. */
+static void what_is_not_free_is_not_touched(void **state) {
+    (void)state;
+    unsigned char block[4096] = {0};
+    size_t available = mebi__memory_available();
+    assert_int_equal(mebi__memory_touch(block, sizeof block), 1);
+    for (size_t i = 0; i < sizeof block; i++) assert_int_equal(block[i], 0xff);
+    if (available == SIZE_MAX) return; /* nothing tells on this system */
+    block[0] = 1;
+    assert_int_equal(mebi__memory_touch(block, available + (available >> 1)), 0);
+    assert_int_equal(block[0], 1);
+    /* What tests pretend is for plans: the system has it all the same. */
+    mebi__memory_pretend_available(1);
+    assert_int_equal(mebi__memory_touch(block, sizeof block), 1);
+    mebi__memory_pretend_available(0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(first_error_wins),
@@ -754,6 +771,7 @@ int main(void) {
         cmocka_unit_test(a_failed_write_leaves_nothing),
         cmocka_unit_test(paths_are_joined),
         cmocka_unit_test(figures_of_the_system_are_sane),
+        cmocka_unit_test(what_is_not_free_is_not_touched),
         cmocka_unit_test(a_pinned_process_has_one_core),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -378,6 +378,12 @@ static void ranges_come_and_go(void **state) {
         mebi__ranges_rest(&(mebi__range){map.data, BYTES}, 1);
         assert_int_equal(mebi__resident_now(maps, 1).in_maps, 0);
     }
+    /* What arrived is counted once; a kernel that can't wait for pages counts nothing. */
+    double bytes, seconds;
+    mebi__prefetch_tally(p, &bytes, &seconds);
+    assert_true((bytes == 0 && seconds == 0) || (bytes >= 14 * (6 << 20) && seconds > 0));
+    mebi__prefetch_tally(p, &bytes, &seconds);
+    assert_true(bytes == 0 && seconds == 0);
     /* A file that becomes shorter is no reason to fall. */
     mebi__ranges_rest(range, 2);
     assert_int_equal(truncate(path.text, 1 << 20), 0);

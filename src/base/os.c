@@ -282,8 +282,7 @@ static size_t control_group_room(const group_kind *kind) {
     return left < room ? left : room;
 }
 
-size_t mebi__memory_available(void) {
-    if (mebi__memory_pretended()) return mebi__memory_pretended();
+static size_t really_available(void) {
     size_t room = field_of("/proc/meminfo", "MemAvailable:");
     if (room == 0) room = SIZE_MAX;
     for (size_t i = 0; i < sizeof group_kinds / sizeof *group_kinds; i++) {
@@ -291,6 +290,22 @@ size_t mebi__memory_available(void) {
         if (left < room) room = left;
     }
     return room;
+}
+
+size_t mebi__memory_available(void) {
+    size_t pretended = mebi__memory_pretended();
+    return pretended ? pretended : really_available();
+}
+
+int mebi__memory_touch(void *at, size_t bytes) {
+    const size_t piece = (size_t)32 << 20;
+    unsigned char *block = at;
+    for (size_t done = 0; done < bytes; done += piece) {
+        size_t rest = bytes - done;
+        if (really_available() < rest) return 0;
+        memset(block + done, 0xff, rest < piece ? rest : piece);
+    }
+    return 1;
 }
 
 static int is_in_maps(uintptr_t from, const mebi__map *const *maps, int count) {

@@ -74,5 +74,9 @@ int mebi__resident_peak_reset(void);
 /* Bytes this process could still take without swapping: what the system has available, lowered to
  * what its control groups leave. SIZE_MAX where nothing tells. */
 size_t mebi__memory_available(void);
+/* Writes bytes of 0xff from at on, so that the system gives them now or never. Looks again and again whether it still has
+ * them, for another program may take what was free a moment ago and then this one would be ended. 0: it hasn't, and
+ * the rest was not written. */
+int mebi__memory_touch(void *at, size_t bytes);
 
 #endif

@@ -2,6 +2,7 @@
  * would end the process there, where asking the system only fails. */
 #include "base/prefetch.h"
 #include "base/memory.h"
+#include "base/os.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -23,6 +24,7 @@ struct mebi__prefetch {
     int count;                /* under lock; 0: the mailbox is empty */
     int stop;                 /* under lock */
     _Atomic int dropped;
+    double bytes, seconds; /* that arrived; the thread's while it is at work */
 };
 
 mebi__range mebi__range_of_pages(const void *at, size_t bytes) {
@@ -31,22 +33,26 @@ mebi__range mebi__range_of_pages(const void *at, size_t bytes) {
     return (mebi__range){(const unsigned char *)begin, bytes ? whole : 0};
 }
 
-/* Where the system can't wait for pages it is at least told to read them. */
-static void bring(const mebi__range *r) {
+/* Where the system can't wait for pages it is at least told to read them. 1: they are there. */
+static int bring(const mebi__range *r) {
     static _Atomic int cannot_populate;
     void *at = (void *)(uintptr_t)r->at;
     if (!atomic_load(&cannot_populate)) {
-        if (madvise(at, r->bytes, MADV_POPULATE_READ) == 0) return;
+        if (madvise(at, r->bytes, MADV_POPULATE_READ) == 0) return 1;
         if (errno == EINVAL) atomic_store(&cannot_populate, 1);
     }
     (void)madvise(at, r->bytes, MADV_WILLNEED);
+    return 0;
 }
 
 static void bring_all(mebi__prefetch *p, const mebi__range *range, int count) {
     for (int i = 0; i < count; i++)
         for (size_t done = 0; done < range[i].bytes && !atomic_load(&p->dropped); done += PIECE) {
-            size_t left = range[i].bytes - done;
-            bring(&(mebi__range){range[i].at + done, left < PIECE ? left : PIECE});
+            size_t left = range[i].bytes - done, piece = left < PIECE ? left : PIECE;
+            double began = mebi__now_seconds();
+            if (!bring(&(mebi__range){range[i].at + done, piece})) continue;
+            p->seconds += mebi__now_seconds() - began;
+            p->bytes += (double)piece;
         }
 }
 
@@ -125,6 +131,14 @@ void mebi__prefetch_ask(mebi__prefetch *p, const mebi__range *range, int count) 
 void mebi__prefetch_wait(mebi__prefetch *p) {
     pthread_mutex_lock(&p->lock);
     wait_locked(p);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void mebi__prefetch_tally(mebi__prefetch *p, double *bytes, double *seconds) {
+    pthread_mutex_lock(&p->lock);
+    *bytes = p->bytes;
+    *seconds = p->seconds;
+    p->bytes = p->seconds = 0;
     pthread_mutex_unlock(&p->lock);
 }
 

@@ -33,10 +33,13 @@ MEBI_MUST_USE mebi_status mebi__prefetch_create(mebi__prefetch **out, mebi_error
 void mebi__prefetch_destroy(mebi__prefetch **prefetch);
 
 /* Asks for ranges, which must stay until they have arrived or were dropped. Waits for what was asked
- * before. These three are called by one thread at a time. */
+ * before. These are called by one thread at a time. */
 void mebi__prefetch_ask(mebi__prefetch *p, const mebi__range *range, int count);
 /* All that was asked for has arrived, or can't. */
 void mebi__prefetch_wait(mebi__prefetch *p);
+/* Bytes that arrived since the last call, and the seconds that took; 0 and 0 where the system doesn't tell when
+ * pages are there. Nothing may be under way. */
+void mebi__prefetch_tally(mebi__prefetch *p, double *bytes, double *seconds);
 /* What has not arrived yet is not wanted any more: afterwards the ranges may be unmapped. */
 void mebi__prefetch_drop(mebi__prefetch *p);
 

@@ -4,6 +4,8 @@
  * their results. Running never allocates: call scratch is reserved before, and an operation that
  * would need more is refused when it is recorded. */
 #include "cpu/cpu.h"
+
+#include "base/os.h"
 #include "cpu/detect.h"
 #include "cpu/int8.h"
 #include "cpu/kernels.h"
@@ -85,9 +87,10 @@ static void run_pending(cpu_device *d) {
  * is undefined by contract is made of NaN, so that reading it shows. */
 static void *taken(mebi__tag tag, size_t bytes) {
     void *block = mebi__alloc(tag, bytes);
-    if (block && (tag == MEBI__TAG_ACTIVATIONS || tag == MEBI__TAG_SCRATCH))
-        memset(block, 0xff, bytes);
-    return block;
+    int touched = tag != MEBI__TAG_ACTIVATIONS && tag != MEBI__TAG_SCRATCH;
+    if (!block || touched || mebi__memory_touch(block, bytes)) return block;
+    mebi__free(block);
+    return NULL;
 }
 
 static mebi_status new_buffer(mebi__tag tag, const void *host, size_t bytes, mebi__buffer **out,

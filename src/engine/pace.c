@@ -99,6 +99,15 @@ void mebi__job_seconds(const mebi__job *j, double seconds[MEBI_STAGE_COUNT]) {
     for (int i = MEBI_STAGE_TAKE; i < MEBI_STAGE_COUNT; i++) seconds[i] *= mebi__time_pace(r, stage[i], now, usual);
 }
 
+/* A small model stays in the system's cache and says nothing of the disk. */
+static void learn_reading(const mebi__job *j) {
+    const mebi__pipeline *p = &j->engine->pipeline;
+    double bytes, seconds;
+    mebi__prefetch_tally(p->prefetch, &bytes, &seconds);
+    if (mebi__params_file_bytes(&p->dit.params) >= (size_t)1 << 29)
+        mebi__time_learn_file(j->engine->rates, bytes, seconds);
+}
+
 void mebi__job_learn(mebi__job *j) {
     mebi__rates *r = j->engine->rates;
     mebi__time_lap lap[MEBI__TIME_STAGES] = {{0, 0}};
@@ -118,5 +127,6 @@ void mebi__job_learn(mebi__job *j) {
         if (i == MEBI_STAGE_ENCODE && !j->rung.shape.encode) continue;
         mebi__time_learn(r, &what[i], predicted[i], measured / mebi__time_pace(r, what[i].stage, now, 0));
     }
+    learn_reading(j);
     keep(j->engine);
 }

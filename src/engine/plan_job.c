@@ -296,6 +296,7 @@ mebi_status mebi__job_plan_it(mebi__job *j) {
     MEBI_TRY(plan_way(j));
     if (mebi__engine_calibrate(j->engine)) {
         j->began = mebi__now_seconds(); /* measuring the machine is no part of a job */
+        look_at_memory(j);              /* seconds have passed */
         MEBI_TRY(plan_way(j));
     }
     if (j->plan.verdict == MEBI_TOO_BIG) find_alternatives(j);

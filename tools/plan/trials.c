@@ -1,7 +1,8 @@
 /* Plans beside what really happens: random requests through one process, each planned, then done.
  *
- *     trials MODEL COUNT SEED LARGEST [GROUP]
+ *     trials [-p PRECISION,...] [-s STEPS] [-l SMALLEST] MODEL COUNT SEED LARGEST [GROUP]
  *
+ * PRECISION: f32 and int8 by default. STEPS, SMALLEST: at most, at least; 12 and 64.
  * Prints a line for each request: what was planned and measured, in bytes and seconds. With GROUP, the folder of
  * a memory control group (version 1) that this process is in, its peak is measured as well, and every second
  * request is done under a limit: the plan and five in a hundred, or anything from next to nothing up.
@@ -13,10 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 typedef struct trials {
     const char *model, *group;
-    int count, largest;
+    mebi_precision precision[MEBI_PRECISION_COUNT];
+    int precisions, count, smallest, largest, steps;
     uint64_t random;
     int done, refused, offered, late, low, high, group_low, group_high, slow, timed, misled, told, broken;
 } trials;
@@ -80,11 +83,11 @@ static mebi_request random_request(trials *t, const mebi_engine *e) {
     static const char *const prompts[] = {"a red apple on a white background", "纯白背景,一个红色苹果",
                                           "two blue circles and a small green star on a grey background"};
     mebi_request r = mebi_request_default(e);
-    int most = t->largest / 16;
+    int least = t->smallest / 16, choices = t->largest / 16 - least + 1;
     r.prompt = prompts[pick(t, 3)];
-    r.width = 16 * (4 + pick(t, most - 3));
-    r.height = pick(t, 2) ? r.width : 16 * (4 + pick(t, most - 3));
-    r.steps = 1 + pick(t, 12);
+    r.width = 16 * (least + pick(t, choices));
+    r.height = pick(t, 2) ? r.width : 16 * (least + pick(t, choices));
+    r.steps = 1 + pick(t, t->steps);
     r.count = 1 + (pick(t, 3) == 0) * pick(t, 4);
     r.cfg = pick(t, 3) ? 0 : 4;
     r.seed = pick(t, 1000);
@@ -205,32 +208,68 @@ static void try_request(trials *t, mebi_engine *e, int index) {
     set_group(t, "memory.limit_in_bytes", -1);
 }
 
+/* ---- the command ---- */
+
+static int read_precisions(trials *t, const char *list) {
+    char text[64];
+    snprintf(text, sizeof text, "%s", list);
+    for (char *rest = text, *word; (word = strtok_r(rest, ",", &rest));) {
+        int found = 0;
+        for (int p = MEBI_PRECISION_F32; p < MEBI_PRECISION_COUNT; p++)
+            if (strcmp(word, mebi_precision_name((mebi_precision)p)) == 0) found = p;
+        if (!found || t->precisions == MEBI_PRECISION_COUNT) return 0;
+        t->precision[t->precisions++] = (mebi_precision)found;
+    }
+    return t->precisions > 0;
+}
+
+static int read_arguments(trials *t, int argc, char **argv) {
+    int letter;
+    while ((letter = getopt(argc, argv, "p:s:l:")) != -1) {
+        if (letter == 'p' && !read_precisions(t, optarg)) return 0;
+        if (letter == 's') t->steps = atoi(optarg);
+        if (letter == 'l') t->smallest = atoi(optarg);
+        if (letter == '?') return 0;
+    }
+    if (argc - optind < 4) return 0;
+    t->model = argv[optind];
+    t->count = atoi(argv[optind + 1]);
+    t->random = strtoull(argv[optind + 2], NULL, 10);
+    t->largest = atoi(argv[optind + 3]);
+    t->group = argc - optind > 4 ? argv[optind + 4] : NULL;
+    return (t->precisions || read_precisions(t, "f32,int8")) && t->steps > 0 && t->smallest >= 16 &&
+           t->largest >= t->smallest;
+}
+
+/* A share of the requests through an engine of its own. */
+static int try_engine(trials *t, mebi_precision precision, mebi_weights_way weights, int requests) {
+    mebi_engine_params params = mebi_engine_params_default();
+    mebi_engine *e;
+    mebi_error err = {0};
+    params.model = t->model;
+    params.precision = precision;
+    params.weights = weights;
+    params.calibrate = 1;
+    if (mebi_engine_open(&params, NULL, &e, &err) != MEBI_OK) {
+        fprintf(stderr, "%s\n", err.text);
+        return 0;
+    }
+    printf("-- %s, weights %s\n", mebi_precision_name(precision), mebi_weights_way_name(weights));
+    for (int k = 0; k < requests; k++) try_request(t, e, k);
+    mebi_engine_close(&e);
+    return 1;
+}
+
 int main(int argc, char **argv) {
-    static const mebi_precision precisions[] = {MEBI_PRECISION_F32, MEBI_PRECISION_INT8};
     static const mebi_weights_way ways[] = {MEBI_WEIGHTS_AUTO, MEBI_WEIGHTS_STREAMED};
-    if (argc < 5) {
-        fprintf(stderr, "usage: trials MODEL COUNT SEED LARGEST [GROUP]\n");
+    trials t = {.steps = 12, .smallest = 64};
+    if (!read_arguments(&t, argc, argv)) {
+        fprintf(stderr, "usage: trials [-p PRECISION,...] [-s STEPS] [-l SMALLEST] MODEL COUNT SEED LARGEST [GROUP]\n");
         return 2;
     }
-    trials t = {.model = argv[1], .count = atoi(argv[2]), .random = strtoull(argv[3], NULL, 10),
-                .largest = atoi(argv[4]), .group = argc > 5 ? argv[5] : NULL};
-    for (int i = 0; i < 4; i++) {
-        mebi_engine_params params = mebi_engine_params_default();
-        mebi_engine *e;
-        mebi_error err = {0};
-        params.model = t.model;
-        params.precision = precisions[i / 2];
-        params.weights = ways[i % 2];
-        params.calibrate = 1;
-        if (mebi_engine_open(&params, NULL, &e, &err) != MEBI_OK) {
-            fprintf(stderr, "%s\n", err.text);
-            return 1;
-        }
-        printf("-- %s, weights %s\n", mebi_precision_name(params.precision),
-               mebi_weights_way_name(params.weights));
-        for (int k = 0; k < t.count / 4; k++) try_request(&t, e, k);
-        mebi_engine_close(&e);
-    }
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    for (int i = 0; i < 2 * t.precisions; i++)
+        if (!try_engine(&t, t.precision[i / 2], ways[i % 2], t.count / (2 * t.precisions))) return 1;
     printf("%d done, %d refused (%d with an offer, %d late); planned memory %d below, %d over 3 %% above, of the "
            "group's peak %d and %d; time of %d of %d off by over 15 %%, what is left after step 2 of %d of %d "
            "by over 20 %%; %d promises broken\n",
