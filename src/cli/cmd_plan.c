@@ -46,6 +46,10 @@ static mebi_status parse(int argc, char **argv, command *c, mebi_error *err) {
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         o[n++] = setting_option(&c->model, settings[i]);
     n += model_options_list(&c->model, o + n);
+    for (int i = 0; i < n; i++)
+        if (strcmp(o[i].name, "model") == 0)
+            o[i].help = "model folder (diffusers layout); default: the published\n"
+                        "Z-Image-Turbo, of which no file is needed";
     o[n++] = (option){0, "device", OPTION_TEXT, &c->device, "NAME",
                       "plan for this machine instead, from its datasheet: \"RTX 3060\"; an\n"
                       "estimate. --precision all compares precisions",
@@ -148,9 +152,9 @@ static mebi_status prepare(command *c, mebi_error *err) {
                                     err));
         MEBI_TRY(open_model(c, err));
     }
+    c->params.calibrate = !c->device; /* other precisions may have other rates */
     if (c->device || !plan.estimate) return MEBI_OK;
     if (isatty(STDERR_FILENO)) fputs("measuring this machine, once: about 4 s ...", stderr);
-    c->params.calibrate = 1;
     MEBI_TRY(open_model(c, err));
     mebi_status status = first_plan(c, &plan, err);
     if (isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);

@@ -53,7 +53,7 @@ static const char *size_text(int width, int height, char *text, size_t bytes) {
 /* ---- rows ---- */
 
 void plan_print_columns(void) {
-    printf("%-10s %4s %5s %3s  %8s  %12s  %-15s%s\n", "size", "pics", "steps", "CFG", "memory", "time",
+    printf("%-10s %4s %5s %3s  %8s  %12s  %-14s  %s\n", "size", "pics", "steps", "CFG", "memory", "time",
            "", "how");
 }
 
@@ -66,7 +66,7 @@ void plan_print_head(const plan_words *words, const mebi_plan *any) {
 }
 
 static void short_way(const mebi_plan *p, char *text, size_t bytes) {
-    static const char *const weights[] = {"", "weights stay", "encoder leaves", "streamed"};
+    static const char *const weights[] = {"", "weights stay", "encoder leaves", "layer by layer"};
     static const char *const decode[] = {"", "", ", strips", ", tiles"};
     if (p->verdict == MEBI_TOO_BIG) snprintf(text, bytes, "-");
     else
@@ -79,12 +79,12 @@ void plan_print_row(const planned *x, int with_precision) {
     char size[24], b[24], t[32] = "-", way[80];
     short_way(p, way, sizeof way);
     if (p->verdict != MEBI_TOO_BIG) time_text(p, p->total_seconds, t, sizeof t);
-    printf("%-10s %4d %5d %3g  %8s  %12s  %s%-15s%s%s%s%s\n",
+    printf("%-10s %4d %5d %3g  %8s  %12s  %s%-14s%s  %s%s%s\n",
            size_text(x->request.width, x->request.height, size, sizeof size), x->request.count,
            x->request.steps, (double)x->request.cfg,
            bytes_text((double)p->need_bytes, b, sizeof b), t, colour(p->verdict),
-           verdict_words(p->verdict), plain(), way, with_precision ? "  " : "",
-           with_precision ? mebi_precision_name(p->precision) : "");
+           verdict_words(p->verdict), plain(), with_precision ? mebi_precision_name(p->precision) : "",
+           with_precision ? ": " : "", way);
 }
 
 /* ---- one request ---- */

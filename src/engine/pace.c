@@ -7,16 +7,27 @@
 #include "plan/time.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Bytes of pixels that become a PNG in a second, until a job says better. */
 static const double png_rate = 25e6;
 /* Bytes that the system gives in a second when they are first touched, and seconds of planning, likewise. */
 static const double touch_rate = 1.5e9, planning_seconds = 0.004;
 
+/* The same kernels have other speeds where bf16 weights are multiplied as bf16 and not as f32. */
+static const char *device_of(const mebi_engine *e) {
+    static const struct {
+        const char *cpu, *exact;
+    } names[] = {{"avx512 bf16", "avx512"}, {"avx512 vnni bf16", "avx512 vnni"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (e->precision == MEBI_PRECISION_F32 && strcmp(e->cpu, names[i].cpu) == 0) return names[i].exact;
+    return e->cpu;
+}
+
 static mebi__rates_how where(const mebi_engine *e) {
     return (mebi__rates_how){.folder = e->cache,
                              .version = mebi_version(),
-                             .device = e->cpu,
+                             .device = device_of(e),
                              .threads = mebi__pool_threads(e->pool)};
 }
 
