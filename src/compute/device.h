@@ -45,6 +45,10 @@ typedef struct mebi__device_table {
     const char *name;
     int imaginary; /* 1: nothing is computed, so what would be uploaded need not be made */
 
+    /* Bytes that this process may still take of the device's memory: of its heap, which other programs use too, or of
+     * the host's memory where it works in that. A plan's budget is never more than what is held and this. */
+    size_t (*memory_available)(mebi__device *d);
+
     /* Device memory of its own, contents undefined. */
     mebi_status (*buffer_create)(mebi__device *d, mebi__tag tag, size_t bytes, mebi__buffer **out,
                                  mebi_error *err);

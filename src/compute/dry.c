@@ -30,6 +30,11 @@ static mebi_status new_buffer(dry_device *d, mebi__tag tag, size_t bytes, size_t
     return MEBI_OK;
 }
 
+static size_t memory_available(mebi__device *d) {
+    mebi__device *target = ((dry_device *)d)->target;
+    return target->table->memory_available(target);
+}
+
 static mebi_status create_buffer(mebi__device *d, mebi__tag tag, size_t bytes, mebi__buffer **out,
                                  mebi_error *err) {
     return new_buffer((dry_device *)d, tag, bytes, mebi__memory_block(bytes), out, err);
@@ -105,6 +110,7 @@ static void destroy(mebi__device *d) {
 static const mebi__device_table table = {
     .name = "dry",
     .imaginary = 1,
+    .memory_available = memory_available,
     .buffer_create = create_buffer,
     .buffer_import = import_buffer,
     .buffer_destroy = destroy_buffer,

@@ -18,6 +18,10 @@ static mebi__device *target_of(mebi__device *d) {
     return ((timed_device *)d)->target;
 }
 
+static size_t memory_available(mebi__device *d) {
+    return target_of(d)->table->memory_available(target_of(d));
+}
+
 static mebi_status create_buffer(mebi__device *d, mebi__tag tag, size_t bytes, mebi__buffer **out,
                                  mebi_error *err) {
     return target_of(d)->table->buffer_create(target_of(d), tag, bytes, out, err);
@@ -100,6 +104,7 @@ static void destroy(mebi__device *d) {
 
 static const mebi__device_table table = {
     .name = "timed",
+    .memory_available = memory_available,
     .buffer_create = create_buffer,
     .buffer_import = import_buffer,
     .buffer_destroy = destroy_buffer,

@@ -113,6 +113,11 @@ static mebi_status new_buffer(mebi__tag tag, const void *host, size_t bytes, meb
     return MEBI_OK;
 }
 
+static size_t memory_available(mebi__device *d) {
+    (void)d;
+    return mebi__memory_available();
+}
+
 static mebi_status create_buffer(mebi__device *d, mebi__tag tag, size_t bytes, mebi__buffer **out,
                                  mebi_error *err) {
     (void)d;
@@ -217,6 +222,7 @@ static void destroy(mebi__device *device) {
 
 static const mebi__device_table device_table = {
     .name = "cpu",
+    .memory_available = memory_available,
     .buffer_create = create_buffer,
     .buffer_import = import_buffer,
     .buffer_destroy = destroy_buffer,

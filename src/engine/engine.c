@@ -248,6 +248,11 @@ mebi__device *mebi__engine_target(const mebi_engine *e) {
     return e->target ? e->target : e->device;
 }
 
+size_t mebi__engine_room(const mebi_engine *e) {
+    mebi__device *target = mebi__engine_target(e);
+    return target->table->memory_available(target);
+}
+
 mebi_status mebi__engine_blame(const mebi_engine *e, mebi_status status, mebi_error *err) {
     if (status != MEBI_NUMERIC) return status;
     const mebi__tensors *part[] = {e->files.dit, e->files.encoder, e->files.vae};

@@ -48,6 +48,8 @@ size_t mebi__engine_weights(const mebi_engine *engine, mebi__tag tag);
 size_t mebi__engine_imagined(const mebi_engine *engine);
 /* The device that a plan is for. */
 mebi__device *mebi__engine_target(const mebi_engine *engine);
+/* Bytes that its jobs may still take. */
+size_t mebi__engine_room(const mebi_engine *engine);
 
 /* open_plan.c: opening a model for planning only. */
 /* The published model's shapes in place of a model's files. */

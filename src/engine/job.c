@@ -120,7 +120,7 @@ static mebi_status take(mebi__job *j) {
         status = take_smaller(j);
     }
     if (status != MEBI_OK && j->err->status == MEBI_OK) *j->err = denied;
-    j->room_after_taking = mebi__memory_available();
+    j->room_after_taking = mebi__engine_room(j->engine);
     size_t now = mebi__memory_own();
     if (now > j->report.peak_bytes) j->report.peak_bytes = now;
     return status;
@@ -176,7 +176,7 @@ static void condition(mebi__job *j) {
 
 /* Another program, or this one, took so much that the next to ask for a page may be ended for it. */
 static int memory_is_scarce(const mebi__job *j) {
-    size_t room = mebi__memory_available();
+    size_t room = mebi__engine_room(j->engine);
     return room < scarce_bytes && room < j->room_after_taking / 8;
 }
 
@@ -196,7 +196,7 @@ static mebi_status go_smaller(mebi__job *j) {
     j->trouble = (mebi_error){0};
     j->stream.status = MEBI_OK;
     mebi__rung before = j->rung;
-    notice(j, "Memory has become scarce: %.2f GB is left.", (double)mebi__memory_available() * 1e-9);
+    notice(j, "Memory has become scarce: %.2f GB is left.", (double)mebi__engine_room(j->engine) * 1e-9);
     give_device(j);
     mebi_status status = take_smaller(j);
     if (status == MEBI_NO_MEMORY) { /* nothing smaller: what was held may still be had */
@@ -206,7 +206,7 @@ static mebi_status go_smaller(mebi__job *j) {
         status = take_device(j, j->err);
     }
     MEBI_TRY(status);
-    j->room_after_taking = mebi__memory_available();
+    j->room_after_taking = mebi__engine_room(j->engine);
     condition(j);
     return j->stream.status;
 }

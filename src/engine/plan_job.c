@@ -51,7 +51,7 @@ static size_t base_bytes(const mebi__job *j) {
 
 static void look_at_memory(mebi__job *j) {
     j->own = mebi__memory_own();
-    j->room = mebi__memory_available();
+    j->room = mebi__engine_room(j->engine);
 }
 
 static size_t budget_of(const mebi__job *j) {
