@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 /* Asked for at once: little enough that dropping a request takes no time one would notice. */
-enum { PIECE = 4 << 20 };
+enum { PIECE = 4 << 20, LOOKS = 1000 };
 
 struct mebi__prefetch {
     pthread_t handle;
@@ -146,6 +146,20 @@ void mebi__prefetch_drop(mebi__prefetch *p) {
     atomic_store(&p->dropped, 1);
     mebi__prefetch_wait(p);
     atomic_store(&p->dropped, 0);
+}
+
+size_t mebi__ranges_cold(const mebi__range *range, int count) {
+    size_t bytes = 0, page = (size_t)sysconf(_SC_PAGESIZE), looked = 0, cold = 0;
+    for (int i = 0; i < count; i++) bytes += range[i].bytes;
+    size_t stride = (bytes / LOOKS + page - 1) / page * page;
+    for (int i = 0; i < count; i++)
+        for (size_t at = 0; at < range[i].bytes; at += stride) {
+            unsigned char there;
+            if (mincore((void *)(uintptr_t)(range[i].at + at), page, &there) != 0) return 0;
+            looked++;
+            cold += !(there & 1);
+        }
+    return looked ? (size_t)((double)bytes * (double)cold / (double)looked) : 0;
 }
 
 void mebi__ranges_rest(const mebi__range *range, int count) {

@@ -26,6 +26,10 @@ mebi__range mebi__range_of_pages(const void *at, size_t bytes);
  * short: they no longer count as resident. Never of memory that was written to: it would be zeros. */
 void mebi__ranges_rest(const mebi__range *range, int count);
 
+/* About how many of their bytes would have to be read from the disk: a sample of pages is looked at. 0 where the system
+ * doesn't tell. */
+size_t mebi__ranges_cold(const mebi__range *range, int count);
+
 typedef struct mebi__prefetch mebi__prefetch;
 
 MEBI_MUST_USE mebi_status mebi__prefetch_create(mebi__prefetch **out, mebi_error *err);

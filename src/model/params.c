@@ -115,6 +115,12 @@ size_t mebi__params_file_bytes(const mebi__params *p) {
     return sum;
 }
 
+size_t mebi__params_cold_bytes(const mebi__params *p) {
+    int ranges = 0;
+    for (int i = 0; p->layer && i < p->layers; i++) ranges += p->layer[i].count;
+    return p->range ? mebi__ranges_cold(p->range, ranges) : 0;
+}
+
 size_t mebi__params_window_bytes(const mebi__params *p) {
     size_t most = 0;
     for (int i = 0; p->layer && i < p->layers; i++) {

@@ -105,6 +105,8 @@ void mebi__params_rest(const mebi__params *p);
  * for themselves, the largest). What a job does again in exact arithmetic reads more. */
 size_t mebi__params_file_bytes(const mebi__params *p);
 size_t mebi__params_window_bytes(const mebi__params *p);
+/* About how many of the layers' mapped bytes are not in memory. */
+size_t mebi__params_cold_bytes(const mebi__params *p);
 
 /* A matrix [rows, columns] in the file's own type, its scale in the view. After an error or for a tensor that
  * is missing the view has no buffer; mebi__params_end tells. */

@@ -22,28 +22,37 @@ static void count_files(const mebi__pipeline *p, mebi__rung *r) {
     else r->dit_file_bytes = 0;
 }
 
-/* Reading hides behind arithmetic, or arithmetic behind reading. */
 static double larger_time(double a, double b) {
     return a > b ? a : b;
 }
 
-static void count_seconds(const mebi__pipeline *p, mebi__rung *r, const mebi__rates *rates, int count) {
+/* Streamed: reading hides behind arithmetic, or arithmetic behind reading, in each pass anew if the system can't keep
+ * the files. Else what is not in memory yet is waited for once. */
+static void count_reading(const mebi__pipeline *p, mebi__rung *r, const mebi__ladder_limits *limits) {
+    double disk = limits->rates->roofline.file_bytes;
+    double encoder = (double)limits->cold_encoder / disk, dit = (double)limits->cold_dit / disk;
+    size_t whole = mebi__params_file_bytes(&p->dit.params);
+    if (!r->shape.encode && !r->shape.encode_negative) encoder = 0;
+    if (r->weights == MEBI__WEIGHTS_STREAMED) {
+        int passes = r->shape.negative_tokens > 0 && !r->shape.way.together ? 2 : 1;
+        int kept = r->own_bytes <= limits->cache && whole <= limits->cache - r->own_bytes;
+        if (!kept) r->step_seconds = larger_time(r->step_seconds, passes * (double)whole / disk);
+        dit = larger_time(dit - r->step_seconds, 0);
+        encoder = larger_time(encoder - r->encode_seconds, 0);
+    }
+    r->step_reading = dit;
+    r->encode_reading = encoder;
+}
+
+static void count_seconds(const mebi__pipeline *p, mebi__rung *r, const mebi__ladder_limits *limits, int count) {
     const mebi__job_plan *c = &r->cost;
     int batches = (count + r->shape.batch - 1) / r->shape.batch, steps = r->shape.how.steps;
     r->encode_seconds = c->encode.seconds;
     r->step_seconds = c->denoise.seconds / (steps - r->shape.how.first_step);
     r->decode_seconds = c->decode.seconds;
-    if (r->weights == MEBI__WEIGHTS_STREAMED) {
-        double disk = rates->roofline.file_bytes;
-        int passes = r->shape.negative_tokens > 0 && !r->shape.way.together ? 2 : 1;
-        int prompts = r->shape.encode + r->shape.encode_negative;
-        double dit = (double)mebi__params_file_bytes(&p->dit.params) / disk;
-        double encoder = (double)mebi__params_file_bytes(&p->encoder.params) / disk;
-        r->step_seconds = larger_time(r->step_seconds, passes * dit);
-        r->encode_seconds = larger_time(r->encode_seconds, prompts * encoder);
-    }
+    count_reading(p, r, limits);
     r->encode_seconds += c->prepare.seconds;
-    double total = r->encode_seconds + batches * steps * r->step_seconds + count * r->decode_seconds;
+    double total = r->encode_reading + r->step_reading + r->encode_seconds + c->preview_fit.seconds + batches * steps * r->step_seconds + count * r->decode_seconds;
     /* Rates are not so exact that a hundredth counts; then what is simpler is better. */
     if (r->weights == MEBI__WEIGHTS_STREAMED) total *= 1.03;
     if (r->shape.way.small_chunks) total *= 1.01;
@@ -78,7 +87,7 @@ static void consider(climb *c, mebi__rung *r) {
         r->shape.way.stream = w == MEBI__WEIGHTS_STREAMED;
         r->shape.way.free_encoder = w != MEBI__WEIGHTS_RESIDENT;
         count_files(c->p, r);
-        count_seconds(c->p, r, c->limits->rates, c->count);
+        count_seconds(c->p, r, c->limits, c->count);
         if (r->own_bytes >= c->limits->below) continue;
         int fits = mebi__rung_need(r) <= c->limits->budget;
         int better = fits ? !c->found || r->effort < c->best->effort

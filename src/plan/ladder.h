@@ -10,6 +10,9 @@ typedef struct mebi__ladder_limits {
     size_t tables;  /* bytes of the system's for what is held already */
     size_t scratch; /* of those held bytes: reserved on the device already, and used again */
     size_t budget;  /* for own memory and mapped weights together */
+    size_t cold_dit, cold_encoder; /* bytes of mapped weights that are not in memory yet */
+    size_t cache;   /* bytes of memory that files may stay in beside the job's own; streamed weights that are more are read
+                       again in each pass */
     size_t below;   /* only ways that take less own memory than this; SIZE_MAX: any */
     int weights;    /* mebi__weights_way, or -1: any */
     int decode;     /* mebi__vae_way, or -1: any */
@@ -34,6 +37,7 @@ typedef struct mebi__rung {
     size_t dit_file_bytes, encoder_file_bytes; /* mapped and held at the moment that takes most */
     double encode_seconds, step_seconds, decode_seconds; /* by the rates alone: all prompts; one step of a
                                                             batch; one picture */
+    double encode_reading, step_reading; /* seconds beside these, once: weights that come from the disk first */
     double effort; /* seconds of the whole job, a little more for ways that are less simple */
 } mebi__rung;
 
