@@ -68,6 +68,9 @@ static size_t own_bytes(const mebi__rung *r, const mebi__ladder_limits *limits, 
 
 /* ---- all ways ---- */
 
+/* Of the system's for reading ahead while another thread computes; measured: 50 KiB. */
+enum { STREAM_BYTES = 64 << 10 };
+
 typedef struct climb {
     const mebi__pipeline *p;
     mebi__device *target;
@@ -86,6 +89,8 @@ static void consider(climb *c, mebi__rung *r) {
         r->weights = (mebi__weights_way)w;
         r->shape.way.stream = w == MEBI__WEIGHTS_STREAMED;
         r->shape.way.free_encoder = w != MEBI__WEIGHTS_RESIDENT;
+        r->system_bytes = c->limits->tables + r->cost.arena_bytes / 512 /* 8 bytes a page, at most */ +
+                          (r->shape.way.stream ? STREAM_BYTES : 0);
         count_files(c->p, r);
         count_seconds(c->p, r, c->limits, c->count);
         if (r->own_bytes >= c->limits->below) continue;
@@ -105,7 +110,6 @@ static mebi_status try_way(climb *c, const mebi__job_shape *shape, mebi__strateg
     r.shape.way = way;
     r.shape.batch = way.together ? c->count : 1;
     MEBI_TRY(mebi__plan_job(c->p, c->target, c->limits->rates, &r.shape, &r.cost, err));
-    r.system_bytes = c->limits->tables + r.cost.arena_bytes / 512; /* 8 bytes a page, at most */
     r.own_bytes = own_bytes(&r, c->limits, c->p->dit.config.channels);
     consider(c, &r);
     return MEBI_OK;
