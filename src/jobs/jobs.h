@@ -148,10 +148,10 @@ const char *mebi__job_state_name(mebi__job_state state);
 
 /* What is asked of submit. */
 typedef struct mebi__job_order {
-    mebi_request request;  /* its strings only need to live during the call; a seed of -1 is drawn then */
+    mebi_request request;  /* its strings only need to live during the call; a seed of -1 is drawn then;
+                              resume has to be NULL */
     int priority;          /* -10 to 10: the highest runs first */
     const char *client;    /* jobs of one priority take turns between clients; NULL: "" */
-    int preview_every;     /* steps between previews; 0: none */
 } mebi__job_order;
 
 /* Why an order was refused. */
@@ -209,8 +209,8 @@ typedef struct mebi__job {
     char id[MEBI__JOB_ID];
     int64_t row;            /* rises with each job: the order, and cursors */
     mebi__job_state state;
-    mebi_request request;   /* with the seed really used; strings are the job's */
-    int priority, preview_every;
+    mebi_request request;   /* with the seed really used; strings are the job's, never NULL */
+    int priority;
     char client[MEBI__JOB_CLIENT];
     int64_t created_ms, started_ms, finished_ms; /* since 1970; 0: not yet */
     int position;           /* queued: 1 is next; else 0 */
