@@ -86,6 +86,7 @@ typedef struct mebi__jobs_params {
     void (*log)(void *context, const char *sentence);
     void *context; /* of both */
     int paused;    /* 1: the worker takes no job until mebi__jobs_pause(jobs, 0) */
+    double latents_seconds; /* between two savings of a running job's latents, at least; 0: 2 */
 } mebi__jobs_params;
 
 mebi__jobs_params mebi__jobs_params_default(void);
@@ -175,8 +176,7 @@ typedef struct mebi__job_refused {
 } mebi__job_refused;
 
 typedef struct mebi__job_progress {
-    mebi_progress at;     /* stage, image, count, step, steps, fraction, seconds, seconds_left: of the
-                             whole job, also after it was taken up */
+    mebi_progress at;     /* of the whole job, also after it was taken up; but its seconds are this attempt's */
     size_t memory_bytes;  /* the process's own, now and then measured */
 } mebi__job_progress;
 
@@ -219,8 +219,10 @@ typedef struct mebi__job {
     int planned;            /* 1: plan is set */
     mebi_plan plan;
     size_t peak_bytes;      /* done: measured; else 0 */
-    double seconds[MEBI_STAGE_COUNT], total_seconds; /* measured, over all its attempts' last one */
+    double seconds[MEBI_STAGE_COUNT], total_seconds; /* measured, of its last attempt */
     int attempts;           /* how often it was begun */
+    int fruitless;          /* the last ones of them that brought it no further: after five it fails */
+    int made;               /* pictures saved so far, also those removed since */
     int cancelling;         /* running, and asked to end */
     mebi_status status;     /* failed: what as; else MEBI_OK */
     char code[MEBI__JOB_CODE], message[MEBI__JOB_MESSAGE]; /* failed; else "" */
