@@ -10,8 +10,9 @@
  *     mebi_generate(engine, &request, &callbacks, &report, &err);
  *     mebi_engine_close(&engine);
  *
- * Several engines may live in one process. One engine makes one job at a time: calls on it from
- * several threads must not overlap, except where a callback says so.
+ * Several engines may live in one process. One engine makes one job at a time: mebi_generate and
+ * mebi_engine_close must not overlap on it. mebi_plan_request and mebi_engine_describe may be called
+ * from any threads meanwhile, and from callbacks.
  */
 #ifndef MEBI_ENGINE_H
 #define MEBI_ENGINE_H
@@ -122,6 +123,18 @@ typedef struct mebi_progress {
     double seconds_left; /* estimate; negative while there is none */
 } mebi_progress;
 
+/* Pictures of a job after one of their steps: what a callback is shown, and what a later job can go on from
+ * (mebi_request.resume), in this process or another. */
+typedef struct mebi_latents {
+    int index;                   /* of the first of them in its job, from 0 */
+    int pictures;                /* so many, seeds seed, seed + 1, ...: where a batch is made together, several */
+    int64_t seed;                /* of the first */
+    int step, steps;             /* finished ones, 1 to steps */
+    int channels, height, width; /* of one picture's latent; a draft's is as small as the draft */
+    size_t count;                /* floats: pictures * channels * height * width */
+    const float *values;         /* [pictures, channels, height, width] */
+} mebi_latents;
+
 /* All called from the thread that called mebi_engine_open or mebi_generate. Any may be NULL. */
 typedef struct mebi_callbacks {
     void *context;
@@ -136,6 +149,12 @@ typedef struct mebi_callbacks {
     int (*cancelled)(void *context);
     /* Something the user should know, as a sentence; work goes on. */
     void (*notice)(void *context, const char *text);
+    /* What picture `index` would become if it were finished now, roughly and small: one pixel for each 8x8 of
+     * the picture. After every mebi_request.preview_every-th step but the last. Valid during the call. */
+    void (*preview)(void *context, int index, int step, const mebi_image *image);
+    /* After each step, the last one too. The values are the engine's, and valid during the call. Anything but
+     * MEBI_OK ends the job with that status. */
+    mebi_status (*latents)(void *context, const mebi_latents *latents);
 } mebi_callbacks;
 
 /* callbacks may be NULL; the image callback is not used. */
@@ -176,6 +195,11 @@ typedef struct mebi_request {
     /* 0, or 2 to 8: a draft, as many times smaller on each side (width and height are the large picture's,
      * multiples of 16 times this), from the same noise averaged, so that both share their composition. */
     int draft;
+    int preview_every; /* a preview after each so many steps, to 120; 0: none */
+    /* NULL, or what the latents callback was shown by a job of the same model, prompts, size, steps and guidance:
+     * the first resume->pictures pictures go on from it and come out bit for bit as if nothing had interrupted
+     * them. seed: theirs, or -1; count: theirs and those that had not begun. resume->index is not looked at. */
+    const mebi_latents *resume;
 } mebi_request;
 
 /* 1 picture at the model's native size, 8 steps, no guidance, random seed; prompt is NULL. */
@@ -262,13 +286,18 @@ typedef struct mebi_report {
 MEBI_API const char *mebi_device_name(int index);
 
 /* Checks a request and tells what it takes, without working. MEBI_OK also for one that is too big: the
- * verdict says so. Other errors as mebi_generate's. The prompt may be NULL: one of usual length. */
+ * verdict says so. Other errors as mebi_generate's. The prompt may be NULL: one of usual length.
+ * From any thread. Beside a job on the same engine it answers as if that job were finished and its memory
+ * given back, and does not wait for it: some milliseconds. Only with mebi_engine_params.calibrate, while no job
+ * runs, one call takes as long as measuring the machine does; a mebi_generate that comes meanwhile waits
+ * for that, and other plans are estimates. */
 MEBI_API MEBI_MUST_USE mebi_status mebi_plan_request(mebi_engine *engine,
                                                      const mebi_request *request, mebi_plan *plan,
                                                      mebi_error *err);
 
 /* Makes the pictures. MEBI_NO_MEMORY before any work if the job does not fit. *report (may be NULL)
- * is filled as far as the job came, also on failure. */
+ * is filled as far as the job came, also on failure. One at a time on an engine: a second one, of another thread or
+ * from a callback, is refused with MEBI_BAD_ARGUMENT. */
 MEBI_API MEBI_MUST_USE mebi_status mebi_generate(mebi_engine *engine, const mebi_request *request,
                                                  const mebi_callbacks *callbacks,
                                                  mebi_report *report, mebi_error *err);
