@@ -6,6 +6,7 @@
 #ifndef MEBI_JOBS_INTERNAL_H
 #define MEBI_JOBS_INTERNAL_H
 
+#include "base/error.h"
 #include "jobs/jobs.h"
 #include "jobs/store.h"
 
