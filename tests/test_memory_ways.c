@@ -170,10 +170,11 @@ static int patience_ends(void *context) {
 static void go_through(mebi__stream *s, const model *m, run *r, int real) {
     mebi__sampling how = {.latent_height = HEIGHT, .latent_width = WIDTH, .steps = r->steps,
                           .first_step = r->first_step, .guidance = r->guided ? 3 : 0, .truncation = 1};
+    mebi__watch watch = {.context = r, .after_step = note_step};
     mebi__conditions c;
     mebi__pipeline_condition(s, &m->p, &how, features[0], TOKENS, features[1], r->guided ? TOKENS - 2 : 0, &c);
     if (real) s->observe = note_mapped, s->observe_context = r, s->cancelled = patience_ends, s->cancel_context = r;
-    mebi__pipeline_denoise(s, &m->p, &r->way, &how, &c, r->latents[0], r->n, real ? note_step : NULL, r);
+    mebi__pipeline_denoise(s, &m->p, &r->way, &how, &c, r->latents[0], r->n, real ? &watch : NULL);
     assert_null(s->turn);
     mebi__pipeline_release(s, &c);
 }

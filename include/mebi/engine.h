@@ -10,9 +10,9 @@
  *     mebi_generate(engine, &request, &callbacks, &report, &err);
  *     mebi_engine_close(&engine);
  *
- * Several engines may live in one process. One engine makes one job at a time: mebi_generate and
- * mebi_engine_close must not overlap on it. mebi_plan_request and mebi_engine_describe may be called
- * from any threads meanwhile, and from callbacks.
+ * Several engines may live in one process. One engine makes one job at a time. mebi_plan_request and
+ * mebi_engine_describe may be called from any threads beside it, and from callbacks; mebi_engine_close when
+ * every other call has returned.
  */
 #ifndef MEBI_ENGINE_H
 #define MEBI_ENGINE_H

@@ -193,7 +193,11 @@ static size_t field_of(const char *path, const char *field) {
 
 size_t mebi__memory_own(void) {
     size_t own = field_of("/proc/self/smaps_rollup", "Anonymous:");
-    return own ? own : field_of("/proc/self/status", "RssAnon:");
+    return own ? own : mebi__memory_own_about();
+}
+
+size_t mebi__memory_own_about(void) {
+    return field_of("/proc/self/status", "RssAnon:");
 }
 
 size_t mebi__memory_tables(void) {

@@ -61,6 +61,8 @@ mebi__resident mebi__resident_now(const mebi__map *const *maps, int count);
 /* Bytes of memory that belong to this process alone: what is resident less what mapped files hold, which the
  * system can drop and read again. One walk over all pages; 0 where the system does not tell. */
 size_t mebi__memory_own(void);
+/* The same by the system's running counters, which lag by some hundreds of KiB: at once, whatever the process holds. */
+size_t mebi__memory_own_about(void);
 /* Bytes that the system holds for this process in memory of its own: tables of pages, about. */
 size_t mebi__memory_tables(void);
 /* Free blocks of the heap go back to the system. */

@@ -144,6 +144,13 @@ static mebi_status take_params(mebi_engine *e, const mebi_engine_params *params,
     return mebi__engine_plan_for(e, params->planned_device, err);
 }
 
+/* The map for previews is the autoencoder's, and lies in its folder. */
+static mebi_status find_preview(mebi_engine *e, const mebi_engine_params *params, mebi_error *err) {
+    const char *name = params->vae ? "preview.json" : "vae/preview.json";
+    e->preview_path = mebi__join_path(params->vae ? params->vae : params->model, name);
+    return e->preview_path ? MEBI_OK : mebi__fail(err, MEBI_NO_MEMORY, "No memory for a path.");
+}
+
 static mebi_status open_files(mebi_engine *e, const mebi_engine_params *params, mebi_error *err) {
     mebi__model_paths paths = {.folder = params->model,
                                .diffusion_model = params->diffusion_model,
@@ -151,8 +158,9 @@ static mebi_status open_files(mebi_engine *e, const mebi_engine_params *params, 
                                .vae = params->vae,
                                .tokenizer = params->tokenizer};
     int any = params->model || params->diffusion_model || params->text_encoder || params->vae;
-    return any || !e->plan_only ? mebi__model_files_open(&paths, &e->files, err)
-                                : mebi__engine_imagine_files(e, err);
+    if (!any && e->plan_only) return mebi__engine_imagine_files(e, err);
+    MEBI_TRY(mebi__model_files_open(&paths, &e->files, err));
+    return find_preview(e, params, err);
 }
 
 static mebi_status open_engine(mebi_engine *e, const mebi_engine_params *params,
@@ -171,6 +179,7 @@ static mebi_status open_engine(mebi_engine *e, const mebi_engine_params *params,
     MEBI_TRY(mebi__prefetch_create(&e->pipeline.prefetch, err));
     MEBI_TRY(load_parts(e, c, since, err));
     MEBI_TRY(mebi__engine_load_rates(e, err));
+    mebi__engine_load_preview(e);
     if (e->planned)
         mebi__planned_device_rates(e->planned, e->precision == MEBI_PRECISION_F32, e->rates);
     mebi__memory_trim(); /* what parsing left on the heap is no part of a job's memory */
@@ -183,7 +192,12 @@ mebi_status mebi_engine_open(const mebi_engine_params *params, const mebi_callba
     mebi_engine *e = mebi__alloc(MEBI__TAG_GENERAL, sizeof *e);
     *out = NULL;
     if (!e) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for an engine.");
-    mebi_status status = open_engine(e, params, callbacks, since, err);
+    mebi_status status = mebi__engine_shared_init(e, err);
+    if (status != MEBI_OK) {
+        mebi__free(e);
+        return status;
+    }
+    status = open_engine(e, params, callbacks, since, err);
     e->load_seconds = mebi__now_seconds() - since;
     if (status != MEBI_OK) mebi_engine_close(&e);
     *out = e;
@@ -201,11 +215,13 @@ void mebi_engine_close(mebi_engine **engine) {
     mebi__tokenizer_close(&e->tokenizer);
     mebi__free(e->rates);
     mebi__free(e->cache);
+    mebi__free(e->preview_path);
     mebi__engine_imagine_end(e);
     mebi__model_files_close(&e->files);
     mebi__device_destroy(&e->device);
     mebi__device_destroy(&e->target);
     mebi__pool_destroy(&e->pool);
+    mebi__engine_shared_end(e);
     mebi__free(e);
     *engine = NULL;
 }

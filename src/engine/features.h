@@ -20,11 +20,15 @@ typedef struct mebi__features {
     uint64_t clock;
 } mebi__features;
 
-/* NULL if these ids are not there. */
+/* NULL if these ids are not there. _find counts as a use; _peek changes nothing. */
+const float *mebi__features_peek(const mebi__features *f, const int32_t *ids, int count);
 const float *mebi__features_find(mebi__features *f, const int32_t *ids, int count);
 
 /* Hands values (from mebi__alloc) over; the entry used longest ago makes room. */
 void mebi__features_keep(mebi__features *f, const int32_t *ids, int count, float *values);
+
+/* Of rows of so many floats: what all of them hold. */
+size_t mebi__features_bytes(const mebi__features *f, size_t hidden);
 
 void mebi__features_release(mebi__features *f);
 

@@ -5,9 +5,10 @@
  *   2. plan      the way and its bytes are known; none that fits -> refused        (plan_job.c)
  *   3. take      arena, scratch, host blocks, all touched: from here on no stage allocates; what the
  *                system denies makes the job take a smaller way
- *   4. encode    features in the cache
+ *   4. encode    features in the cache; the map for previews is known, or there are none
  *   5. denoise   per batch; the latents in host memory are those of the last finished step. When memory
- *                becomes scarce the job gives its arena back and goes on from them in a smaller way
+ *                becomes scarce the job gives its arena back and goes on from them in a smaller way. The
+ *                caller is shown them, and may hand them to a later job
  *   6. decode    per picture; pixels in host memory, handed to the caller before the next begins
  */
 #include "engine/job.h"
@@ -54,6 +55,7 @@ static mebi_status take_host(mebi__job *j) {
     j->latents = mebi__alloc_array(MEBI__TAG_ACTIVATIONS, latent * (size_t)j->rung.shape.batch,
                                    sizeof(float));
     if (noise) j->noise = mebi__alloc_array(MEBI__TAG_ACTIVATIONS, noise, sizeof(float));
+    MEBI_TRY(mebi__job_preview_take(j));
     if (j->image.pixels) take_reserve(j);
     if (!j->latents || !j->image.pixels || !j->reserve || (noise && !j->noise))
         return mebi__fail(j->err, MEBI_NO_MEMORY, "No memory for a picture of %dx%d.", j->width,
@@ -66,8 +68,10 @@ static mebi_status take_device(mebi__job *j, mebi_error *err) {
     mebi_engine *e = j->engine;
     const mebi__job_plan *cost = &j->rung.cost;
     mebi_status status = e->device->table->scratch_reserve(e->device, cost->scratch_bytes, err);
+    mebi__engine_lock(e);
     if (status != MEBI_OK) e->scratch_bytes = 0; /* the old block is gone too */
     else if (cost->scratch_bytes > e->scratch_bytes) e->scratch_bytes = cost->scratch_bytes;
+    mebi__engine_unlock(e);
     MEBI_TRY(status);
     mebi__arena_init(&j->stream.arena, cost->arena_bytes);
     return e->device->table->buffer_create(e->device, MEBI__TAG_ACTIVATIONS, cost->arena_bytes,
@@ -129,11 +133,13 @@ static mebi_status take(mebi__job *j) {
 static void give_back(mebi__job *j) {
     give_device(j);
     give_reserve(j);
+    mebi__job_preview_give(j);
     mebi_image_release(&j->image);
     mebi__free(j->latents);
     mebi__free(j->noise);
     mebi__free(j->positive.fresh);
     mebi__free(j->negative.fresh);
+    mebi__free(j->rates);
 }
 
 /* ---- working ---- */
@@ -162,7 +168,9 @@ static void encode_prompt(mebi__job *j, mebi__prompt *p) {
                           p->fresh);
     if (j->stream.status != MEBI_OK) return;
     tell_exact(j, "The prompt's encoding");
+    mebi__engine_lock(j->engine);
     mebi__features_keep(&j->engine->features, p->ids, p->count, p->fresh);
+    mebi__engine_unlock(j->engine);
     p->features = p->fresh;
     p->fresh = NULL;
 }
@@ -180,12 +188,34 @@ static int memory_is_scarce(const mebi__job *j) {
     return room < scarce_bytes && room < j->room_after_taking / 8;
 }
 
+/* The caller may keep them, or end the job. */
+static void show_latents(mebi__job *j, int step) {
+    size_t latent = mebi__job_latent_elements(j);
+    mebi_latents l = {.index = j->first,
+                      .pictures = j->pictures,
+                      .seed = j->seed + j->first,
+                      .step = step,
+                      .steps = j->how.steps,
+                      .channels = j->engine->pipeline.dit.config.channels,
+                      .height = (int)j->how.latent_height,
+                      .width = (int)j->how.latent_width,
+                      .count = latent * (size_t)j->pictures,
+                      .values = j->denoised};
+    if (!j->callbacks->latents) return;
+    mebi_status status = j->callbacks->latents(j->callbacks->context, &l);
+    if (status == MEBI_OK) return;
+    j->refused = 1;
+    j->stream.status = mebi__fail(j->stream.err, status, "Step %d of picture %d was not accepted: %s.", step,
+                                  j->first + 1, mebi_status_text(status));
+}
+
 static void after_step(void *context, int step) {
     mebi__job *j = context;
     char what[40];
     snprintf(what, sizeof what, "Step %d", step);
     tell_exact(j, what);
     mebi__job_step_done(j, step);
+    show_latents(j, step);
     if (step < j->how.steps && !j->smallest && memory_is_scarce(j)) j->step_down = 1;
 }
 
@@ -237,18 +267,24 @@ static void make_noise(mebi__job *j, int index, float *latent) {
             j->how.latent_width, j->request->draft, latent);
 }
 
-/* All steps of n pictures. done[i]: steps that picture i has behind it; a smaller way may take fewer side by
- * side than the one in which they began. */
-static mebi_status denoise(mebi__job *j, int n) {
-    int done[MEBI__MOST_PICTURES] = {0};
+/* All steps of n pictures, the first of which is the job's picture `first`. done[i]: steps that picture i has behind
+ * it; a smaller way may take fewer side by side than the one in which they began. */
+static mebi_status denoise(mebi__job *j, int first, int n, int *done) {
+    mebi__watch watch = {.context = j, .after_step = after_step, .preview = mebi__job_preview_show,
+                         .clean = j->clean};
     size_t latent = mebi__job_latent_elements(j);
     for (int i = 0; i < n;) {
         int group = 0;
         while (i + group < n && group < j->rung.shape.batch && done[i + group] == done[i]) group++;
         j->how.first_step = j->progress.step = done[i];
+        j->progress.image = first + i + 1;
+        j->first = first + i;
+        j->pictures = group;
+        j->denoised = j->latents + latent * (size_t)i;
         mebi__pipeline_denoise(&j->stream, &j->engine->pipeline, &j->rung.shape.way, &j->how,
-                               &j->conditions, j->latents + latent * (size_t)i, group, after_step, j);
+                               &j->conditions, j->denoised, group, &watch);
         for (int k = 0; k < group; k++) done[i + k] = j->progress.step;
+        if (j->refused) return j->stream.status;
         int lacks = j->stream.status == MEBI_NO_MEMORY ||
                     (j->stream.status == MEBI_CANCELLED && j->step_down);
         if (lacks && !j->smallest) MEBI_TRY(go_smaller(j));
@@ -303,15 +339,29 @@ static mebi_status finish_picture(mebi__job *j, int index, const float *latent) 
     return status;
 }
 
+/* Noise, or what was saved. Returns how many steps that picture has behind it. */
+static int begin_picture(mebi__job *j, int index, float *latent) {
+    const mebi_latents *saved = j->request->resume;
+    size_t floats = mebi__job_latent_elements(j);
+    if (!saved || index >= saved->pictures) {
+        make_noise(j, index, latent);
+        return 0;
+    }
+    memcpy(latent, saved->values + floats * (size_t)index, floats * sizeof *latent);
+    return saved->step;
+}
+
 static mebi_status make_batch(mebi__job *j, int first, int n) {
+    int done[MEBI__MOST_PICTURES], left = n * j->how.steps, all = mebi__job_steps_left(j);
     size_t latent = mebi__job_latent_elements(j);
     MEBI_TRY(have_device(j));
-    for (int i = 0; i < n; i++) make_noise(j, first + i, j->latents + latent * (size_t)i);
+    for (int i = 0; i < n; i++)
+        left -= done[i] = begin_picture(j, first + i, j->latents + latent * (size_t)i);
     j->progress.image = first + 1;
-    j->progress.step = 0;
-    mebi__job_begin_stage(j, MEBI_STAGE_STEP, j->plan.seconds[MEBI_STAGE_STEP] * n / j->request->count,
-                          j->rung.cost.denoise.submits);
-    mebi_status status = denoise(j, n);
+    j->progress.step = done[0];
+    mebi__job_begin_stage(j, MEBI_STAGE_STEP, all ? j->plan.seconds[MEBI_STAGE_STEP] * left / all : 0,
+                          (int)((double)j->rung.cost.denoise.submits * left / (n * j->how.steps)));
+    mebi_status status = denoise(j, first, n, done);
     mebi__job_end_stage(j);
     for (int i = 0; i < n && status == MEBI_OK; i++) {
         j->progress.image = first + i + 1;
@@ -325,9 +375,10 @@ static mebi_status work(mebi__job *j) {
     const mebi__job_plan *cost = &j->rung.cost;
     int count = j->request->count, batch = j->rung.shape.batch;
     mebi__job_begin_stage(j, MEBI_STAGE_ENCODE, j->plan.seconds[MEBI_STAGE_ENCODE],
-                          cost->encode.submits + cost->prepare.submits);
+                          cost->encode.submits + cost->preview_fit.submits + cost->prepare.submits);
     encode_prompt(j, &j->positive);
     if (j->guided) encode_prompt(j, &j->negative);
+    if (!mebi__job_preview_fit(j)) notice(j, "There will be no previews: the model's decoder gave no numbers for a test.");
     if (s->status != MEBI_OK) return s->status;
     if (j->rung.shape.way.free_encoder) mebi__pipeline_free_encoder(&j->engine->pipeline);
     condition(j);
@@ -355,6 +406,7 @@ mebi_status mebi_plan_request(mebi_engine *engine, const mebi_request *request, 
     mebi_status status = mebi__job_check(j);
     if (status == MEBI_OK) status = mebi__job_plan_it(j);
     *out = j->plan;
+    mebi__free(j->rates);
     mebi__free(j);
     return status;
 }
@@ -384,6 +436,12 @@ static mebi_status run_job(mebi__job *j) {
     return mebi__engine_blame(j->engine, status, j->err);
 }
 
+static void count_job(mebi_engine *e) {
+    mebi__engine_lock(e);
+    e->jobs++;
+    mebi__engine_unlock(e);
+}
+
 mebi_status mebi_generate(mebi_engine *engine, const mebi_request *request,
                           const mebi_callbacks *callbacks, mebi_report *report, mebi_error *err) {
     static const mebi_callbacks no_callbacks = {0};
@@ -392,14 +450,17 @@ mebi_status mebi_generate(mebi_engine *engine, const mebi_request *request,
     mebi__job *j = mebi__alloc(MEBI__TAG_GENERAL, sizeof *j);
     if (report) *report = (mebi_report){0};
     if (!j) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for a job.");
-    *j = (mebi__job){.engine = engine, .request = request, .err = err, .began = mebi__now_seconds(),
+    *j = (mebi__job){.engine = engine, .request = request, .err = err, .began = mebi__now_seconds(), .working = 1,
                      .callbacks = callbacks ? callbacks : &no_callbacks,
                      .progress = {.count = request->count, .steps = request->steps}};
-    mebi_status status = run_job(j);
+    mebi_status status = mebi__engine_begin_job(engine, err), begun = status;
+    if (status == MEBI_OK) status = run_job(j);
     if (report) fill_report(j, report);
-    if (status == MEBI_OK) engine->jobs++;
     give_back(j);
     mebi__free(j);
+    if (begun != MEBI_OK) return status;
     mebi__memory_trim(); /* a later plan counts what is held now as held */
+    if (status == MEBI_OK) count_job(engine);
+    mebi__engine_end_work(engine);
     return status;
 }

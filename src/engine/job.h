@@ -3,6 +3,7 @@
 #define MEBI_ENGINE_JOB_H
 
 #include "engine/engine.h"
+#include "base/memory.h"
 #include "plan/ladder.h"
 
 enum { MEBI__MOST_PICTURES = 64 };
@@ -26,7 +27,9 @@ typedef struct mebi__job {
     mebi__sampling how;
     mebi__prompt positive, negative;
     int guided;
-    size_t own, room; /* the process's own memory, and what it may still take: looked at once a plan */
+    int working; /* 1: it is to be done; 0: it is only planned, maybe beside another */
+    mebi__engine_memory seen; /* looked at once a plan */
+    mebi__rates *rates;       /* the engine's as they were then: a copy of its own; alternatives share it */
     mebi__rung rung;
     mebi_plan plan;
     /* taken */
@@ -36,6 +39,12 @@ typedef struct mebi__job {
     float *noise;   /* a draft's large picture's; NULL without */
     void *reserve;  /* as much as saving a picture takes, held until it is saved */
     mebi_image image;
+    mebi__preview_fit fit; /* until the map for previews is known */
+    float *clean;          /* latent for a preview; NULL: no previews */
+    mebi_image preview;
+    int first, pictures; /* being denoised: the first, and how many side by side */
+    float *denoised;       /* their latents */
+    int refused;         /* 1: the caller's answer to a step ends the job */
     size_t room_after_taking;
     int step_down; /* 1: stop at the next submit, and go on in a smaller way */
     int smallest;  /* 1: there is none */
@@ -62,6 +71,19 @@ mebi_status mebi__job_refuse(mebi__job *j);
 size_t mebi__job_latent_elements(const mebi__job *j); /* of one picture */
 size_t mebi__job_noise_elements(const mebi__job *j);  /* of a draft's large picture; 0 without */
 size_t mebi__job_features_bytes(const mebi__job *j, const mebi__prompt *p);
+
+/* Pictures' steps left to do, of so many in all: fewer if the job goes on from saved ones. */
+int mebi__job_steps_left(const mebi__job *j);
+
+/* preview.c */
+/* Steps between previews; 0: none will be looked at. */
+int mebi__job_previews(const mebi__job *j);
+size_t mebi__job_preview_bytes(const mebi__job *j); /* of host memory */
+MEBI_MUST_USE mebi_status mebi__job_preview_take(mebi__job *j);
+void mebi__job_preview_give(mebi__job *j);
+/* Finds the map, if it isn't known. Returns 0 if there is none, and so no previews; the stream may have failed. */
+int mebi__job_preview_fit(mebi__job *j);
+void mebi__job_preview_show(void *job, int step, int picture); /* a mebi__watch's */
 
 /* pace.c: what each stage of the whole job takes. */
 void mebi__job_seconds(const mebi__job *j, double seconds[MEBI_STAGE_COUNT]);

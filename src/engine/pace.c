@@ -7,6 +7,7 @@
 #include "plan/time.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Bytes of pixels that become a PNG in a second, until a job says better. */
 static const double png_rate = 25e6;
@@ -29,24 +30,31 @@ mebi_status mebi__engine_load_rates(mebi_engine *e, mebi_error *err) {
 }
 
 /* Where nothing can be kept the next process measures and learns again. */
-static void keep(const mebi_engine *e) {
+static void keep(const mebi_engine *e, const mebi__rates *r) {
     mebi_error unused = {0};
     mebi__rates_how how = where(e);
-    if (mebi__rates_save(&how, e->rates, &unused) != MEBI_OK) return;
+    if (mebi__rates_save(&how, r, &unused) != MEBI_OK) return;
 }
 
 /* A device of its own: what calibration reserves on it goes with it. */
-int mebi__engine_calibrate(mebi_engine *e) {
+int mebi__engine_calibrate(mebi_engine *e, mebi__rates *r) {
     mebi__device *device;
-    if (!e->calibrate || e->budget_of_device || !mebi__rates_missing(e->rates)) return 0;
+    if (!e->calibrate || e->budget_of_device || !mebi__rates_missing(r)) return 0;
+    mebi__engine_lock(e);
     e->calibrate = 0;
+    mebi__engine_unlock(e);
     mebi__cpu_options cpu = {.level = e->level, .bf16_products = e->precision != MEBI_PRECISION_F32};
     if (mebi__cpu_create_with(&cpu, e->pool, &device, NULL) != MEBI_OK) return 0;
     mebi__calibration how = {.device = device};
-    mebi_status status = mebi__calibrate(&how, e->rates, NULL);
+    mebi_status status = mebi__calibrate(&how, r, NULL);
     mebi__device_destroy(&device);
-    if (status == MEBI_OK) keep(e);
-    return status == MEBI_OK;
+    if (status != MEBI_OK) return 0;
+    mebi__engine_lock(e);
+    e->rates->roofline = r->roofline;
+    memcpy(e->rates->of, r->of, sizeof r->of);
+    mebi__engine_unlock(e);
+    keep(e, r);
+    return 1;
 }
 
 /* A stage as the rates know it; *predicted: what they alone say. */
@@ -80,12 +88,13 @@ static mebi__time_of time_of(const mebi__job *j, mebi_stage stage, char name[40]
 /* How often a stage is done. */
 static double times_of(const mebi__job *j, mebi_stage stage) {
     int batch = j->rung.shape.batch, count = j->request->count;
-    if (stage == MEBI_STAGE_STEP) return (double)((count + batch - 1) / batch) * j->how.steps;
+    double left = mebi__job_steps_left(j) / ((double)count * j->how.steps);
+    if (stage == MEBI_STAGE_STEP) return (double)((count + batch - 1) / batch) * j->how.steps * left;
     return stage == MEBI_STAGE_DECODE || stage == MEBI_STAGE_SAVE ? count : 1;
 }
 
 void mebi__job_seconds(const mebi__job *j, double seconds[MEBI_STAGE_COUNT]) {
-    const mebi__rates *r = j->engine->rates;
+    const mebi__rates *r = j->rates;
     mebi__time_stage stage[MEBI_STAGE_COUNT];
     double usual = 0, now = mebi__now_seconds();
     seconds[MEBI_STAGE_LOAD] = 0;
@@ -93,14 +102,14 @@ void mebi__job_seconds(const mebi__job *j, double seconds[MEBI_STAGE_COUNT]) {
         char name[40];
         mebi__time_of what = time_of(j, (mebi_stage)i, name, &seconds[i]);
         seconds[i] *= mebi__time_factor(r, &what) * times_of(j, (mebi_stage)i);
+        if (i == MEBI_STAGE_ENCODE) seconds[i] += j->rung.cost.preview_fit.seconds;
         stage[i] = what.stage;
         usual += seconds[i];
     }
     for (int i = MEBI_STAGE_TAKE; i < MEBI_STAGE_COUNT; i++) seconds[i] *= mebi__time_pace(r, stage[i], now, usual);
 }
 
-void mebi__job_learn(mebi__job *j) {
-    mebi__rates *r = j->engine->rates;
+static void learn(const mebi__job *j, mebi__rates *r) {
     mebi__time_lap lap[MEBI__TIME_STAGES] = {{0, 0}};
     double predicted[MEBI_STAGE_COUNT], now = mebi__now_seconds();
     mebi__time_of what[MEBI_STAGE_COUNT];
@@ -115,8 +124,16 @@ void mebi__job_learn(mebi__job *j) {
     mebi__time_learn_pace(r, lap, now);
     for (int i = MEBI_STAGE_TAKE; i < MEBI_STAGE_COUNT; i++) {
         double measured = j->report.seconds[i] / times_of(j, (mebi_stage)i);
-        if (i == MEBI_STAGE_ENCODE && !j->rung.shape.encode) continue;
+        if (i == MEBI_STAGE_ENCODE && (!j->rung.shape.encode || j->rung.shape.preview_fit)) continue;
         mebi__time_learn(r, &what[i], predicted[i], measured / mebi__time_pace(r, what[i].stage, now, 0));
     }
-    keep(j->engine);
+}
+
+void mebi__job_learn(mebi__job *j) {
+    mebi_engine *e = j->engine;
+    mebi__engine_lock(e);
+    learn(j, e->rates);
+    *j->rates = *e->rates;
+    mebi__engine_unlock(e);
+    keep(e, j->rates);
 }

@@ -12,8 +12,8 @@
  * job. Measured: up to 15 KiB in an engine's first job, 103 KiB in later ones. */
 enum { FIRST_TOUCH_BYTES = 96 * 1024, LATER_TOUCH_BYTES = 132 * 1024 };
 
-static size_t touch_bytes(const mebi_engine *e) {
-    return e->jobs ? LATER_TOUCH_BYTES : FIRST_TOUCH_BYTES;
+static size_t touch_bytes(const mebi__job *j) {
+    return j->seen.jobs ? LATER_TOUCH_BYTES : FIRST_TOUCH_BYTES;
 }
 
 size_t mebi__job_features_bytes(const mebi__job *j, const mebi__prompt *p) {
@@ -46,19 +46,19 @@ enum { SYSTEM_BYTES = 576 * 1024, SPARE_BYTES = 256 * 1024 };
 /* The process's own memory as if nothing but weights were held: what is there, and with a model that is
  * only planned with, what its weights would add. */
 static size_t base_bytes(const mebi__job *j) {
-    return j->own + mebi__engine_imagined(j->engine);
+    return j->seen.own + mebi__engine_imagined(j->engine);
 }
 
 static void look_at_memory(mebi__job *j) {
-    j->own = mebi__memory_own();
-    j->room = mebi__memory_available();
+    if (j->working) mebi__engine_look(j->engine, &j->seen);
+    else mebi__engine_look_beside(j->engine, &j->seen);
 }
 
 static size_t budget_of(const mebi__job *j) {
     const mebi_engine *e = j->engine;
     size_t all;
     if (e->budget_of_device) all = e->budget_of_device;
-    else if (__builtin_add_overflow(j->own, j->room, &all)) all = SIZE_MAX;
+    else if (__builtin_add_overflow(j->seen.own, j->seen.room, &all)) all = SIZE_MAX;
     if (!e->budget_bytes) return all;
     /* A machine that is only planned for has whatever is said; this one has no more than it has. */
     return e->plan_only || e->budget_bytes < all ? e->budget_bytes : all;
@@ -71,19 +71,19 @@ static size_t output_bytes(const mebi__job *j) {
 
 static mebi__ladder_limits limits_of(const mebi__job *j, size_t base, size_t budget) {
     const mebi_engine *e = j->engine;
-    size_t held = base + output_bytes(j) + touch_bytes(e) +
+    size_t held = base + output_bytes(j) + touch_bytes(j) + mebi__job_preview_bytes(j) +
                   mebi__job_noise_elements(j) * sizeof(float) +
                   mebi__job_features_bytes(j, &j->positive) +
                   (j->guided ? mebi__job_features_bytes(j, &j->negative) : 0);
     return (mebi__ladder_limits){
         .held = held,
-        .tables = mebi__memory_tables() + SYSTEM_BYTES,
-        .scratch = e->scratch_bytes,
+        .tables = j->seen.tables + SYSTEM_BYTES,
+        .scratch = j->seen.scratch_bytes,
         .budget = budget,
         .below = SIZE_MAX,
         .weights = e->weights == MEBI_WEIGHTS_AUTO ? -1 : (int)e->weights - 1,
         .decode = j->request->decode == MEBI_DECODE_AUTO ? -1 : (int)j->request->decode - 1,
-        .rates = e->rates,
+        .rates = j->rates,
     };
 }
 
@@ -92,7 +92,8 @@ static mebi__job_shape shape_of(const mebi__job *j) {
                              .tokens = j->positive.count,
                              .negative_tokens = j->guided ? j->negative.count : 0,
                              .encode = !j->positive.features,
-                             .encode_negative = j->guided && !j->negative.features};
+                             .encode_negative = j->guided && !j->negative.features,
+                             .preview_fit = j->how.preview_every && !j->seen.preview_known};
 }
 
 /* ---- words ---- */
@@ -151,7 +152,7 @@ static void split_memory(mebi__job *j, size_t base) {
     m[MEBI_MEMORY_VAE] = mebi__engine_weights(e, MEBI__TAG_VAE);
     m[MEBI_MEMORY_OUTPUT] = p->output_bytes;
     m[MEBI_MEMORY_ACTIVATIONS] =
-        r->own_bytes - base - p->output_bytes - touch_bytes(e) + e->scratch_bytes;
+        r->own_bytes - base - p->output_bytes - touch_bytes(j) + j->seen.scratch_bytes;
     for (int i = 0; i < MEBI_MEMORY_OTHER; i++) sum += m[i];
     m[MEBI_MEMORY_OTHER] = p->need_bytes > sum ? p->need_bytes - sum : 0;
 }
@@ -160,12 +161,13 @@ static void fill_seconds(mebi__job *j) {
     const mebi__job_plan *c = &j->rung.cost;
     mebi_plan *p = &j->plan;
     int count = j->request->count, batch = j->rung.shape.batch, batches = (count + batch - 1) / batch;
-    p->operations = c->encode.operations + c->prepare.operations +
-                    batches * c->denoise.operations + count * c->decode.operations;
+    double steps = mebi__job_steps_left(j), all = (double)count * j->how.steps;
+    p->operations = c->encode.operations + c->preview_fit.operations + c->prepare.operations +
+                    batches * c->denoise.operations * (steps / all) + count * c->decode.operations;
     mebi__job_seconds(j, p->seconds);
     for (int i = 0; i < MEBI_STAGE_COUNT; i++) p->total_seconds += p->seconds[i];
-    p->step_seconds = p->seconds[MEBI_STAGE_STEP] / (count * j->how.steps);
-    p->estimate = j->engine->budget_of_device > 0 || mebi__rates_missing(j->engine->rates) > 0;
+    p->step_seconds = steps > 0 ? p->seconds[MEBI_STAGE_STEP] / steps : 0;
+    p->estimate = j->engine->budget_of_device > 0 || mebi__rates_missing(j->rates) > 0;
 }
 
 /* The plan's public form. */
@@ -212,8 +214,8 @@ static mebi_status plan_way(mebi__job *j) {
 static void offer(mebi__job *j, const mebi_request *near) {
     mebi_plan *p = &j->plan;
     mebi_error unused = {0};
-    mebi__job other = {.engine = j->engine, .request = near, .err = &unused, .own = j->own,
-                       .room = j->room};
+    mebi__job other = {.engine = j->engine, .request = near, .err = &unused, .seen = j->seen,
+                       .rates = j->rates};
     for (int i = 0; i < p->alternatives; i++) {
         const mebi_alternative *a = &p->alternative[i];
         if (a->width == near->width && a->height == near->height && a->count == near->count) return;
@@ -238,6 +240,7 @@ static void offer(mebi__job *j, const mebi_request *near) {
 static mebi_request scaled(const mebi__job *j, double scale) {
     mebi_request r = *j->request;
     int multiple = mebi__pipeline_multiple(&j->engine->pipeline) * (r.draft ? r.draft : 1);
+    r.resume = NULL; /* of another size */
     r.width = (int)(r.width * scale) / multiple * multiple;
     r.height = (int)(r.height * scale) / multiple * multiple;
     if (r.width < multiple) r.width = multiple;
@@ -254,8 +257,8 @@ static void offer_smaller(mebi__job *j) {
     for (int tries = 0; tries < 4 && room > 0 && need > 0; tries++) {
         scale *= (tries ? 0.97 : 1) * sqrt(room / need);
         mebi_request near = scaled(j, scale);
-        mebi__job other = {.engine = j->engine, .request = &near, .err = &unused, .own = j->own,
-                           .room = j->room};
+        mebi__job other = {.engine = j->engine, .request = &near, .err = &unused, .seen = j->seen,
+                           .rates = j->rates};
         if (mebi__job_check(&other) != MEBI_OK || plan_way(&other) != MEBI_OK) return;
         need = (double)other.plan.need_bytes - base;
         int before = j->plan.alternatives;
@@ -273,6 +276,7 @@ static void offer_smaller(mebi__job *j) {
 
 static void find_alternatives(mebi__job *j) {
     mebi_request near = *j->request;
+    near.resume = NULL;
     if (near.count > 1) {
         near.count = 1;
         offer(j, &near);
@@ -283,6 +287,7 @@ static void find_alternatives(mebi__job *j) {
     }
     if (near.decode != MEBI_DECODE_AUTO) {
         near = *j->request;
+        near.resume = NULL;
         near.decode = MEBI_DECODE_AUTO;
         offer(j, &near);
     }
@@ -291,10 +296,26 @@ static void find_alternatives(mebi__job *j) {
 
 /* ---- for job.c ---- */
 
+/* Finds out how fast this machine is, unless that is known, or others are at work. Returns 1 if it was done. */
+static int measure(mebi__job *j) {
+    mebi_engine *e = j->engine;
+    if (j->working) return mebi__engine_calibrate(e, j->rates);
+    if (!mebi__rates_missing(j->rates) || !mebi__engine_begin_measuring(e)) return 0;
+    mebi__engine_hold(e, &j->seen);
+    int done = mebi__engine_calibrate(e, j->rates);
+    mebi__engine_end_work(e);
+    return done;
+}
+
 mebi_status mebi__job_plan_it(mebi__job *j) {
+    j->rates = mebi__alloc(MEBI__TAG_GENERAL, sizeof *j->rates);
+    if (!j->rates) return mebi__fail(j->err, MEBI_NO_MEMORY, "No memory to plan with.");
+    mebi__engine_copy_rates(j->engine, j->rates);
     look_at_memory(j);
+    if (j->working) mebi__engine_hold(j->engine, &j->seen);
     MEBI_TRY(plan_way(j));
-    if (mebi__engine_calibrate(j->engine)) {
+    mebi__engine_note_asked(j->engine, j->rates);
+    if (measure(j)) {
         j->began = mebi__now_seconds(); /* measuring the machine is no part of a job */
         MEBI_TRY(plan_way(j));
     }
@@ -309,10 +330,10 @@ mebi_status mebi__job_step_down(mebi__job *j) {
     mebi__job_shape shape = shape_of(j);
     int found;
     look_at_memory(j);
-    if (__builtin_add_overflow(j->own, j->room, &budget)) budget = SIZE_MAX;
+    if (__builtin_add_overflow(j->seen.own, j->seen.room, &budget)) budget = SIZE_MAX;
     mebi__ladder_limits limits = limits_of(j, base, budget);
     limits.below = before;
-    shape.encode = shape.encode_negative = 0;
+    shape.encode = shape.encode_negative = shape.preview_fit = 0;
     MEBI_TRY(mebi__ladder_choose(&e->pipeline, mebi__engine_target(e), &shape, j->request->count,
                                  &limits, &smaller, &found, j->err));
     j->rung = smaller;

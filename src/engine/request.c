@@ -1,6 +1,7 @@
 /* Whether a request is possible at all. Must never take anything. */
 #include "engine/job.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { LARGEST_DRAFT = 8, USUAL_TOKENS = 61 };
@@ -33,11 +34,64 @@ static mebi_status check_numbers(const mebi_engine *e, const mebi_request *r, me
         return mebi__fail(err, MEBI_BAD_ARGUMENT,
                           "A draft %d times smaller asked for; 2 to %d are possible, 0 is no draft.",
                           r->draft, LARGEST_DRAFT);
+    if (r->preview_every < 0 || r->preview_every > MEBI__MAX_STEPS)
+        return mebi__fail(err, MEBI_BAD_ARGUMENT,
+                          "A preview every %d steps asked for; 1 to %d are possible, 0 is none.",
+                          r->preview_every, MEBI__MAX_STEPS);
     if ((unsigned)r->decode >= MEBI_DECODE_COUNT)
         return mebi__fail(err, MEBI_BAD_ARGUMENT, "The way of decoding %d is not known.",
                           (int)r->decode);
     return MEBI_OK;
 }
+
+/* ---- going on from saved steps ---- */
+
+static mebi_status check_saved_shape(const mebi__job *j, const mebi_latents *l) {
+    const mebi_request *r = j->request;
+    int channels = j->engine->pipeline.dit.config.channels;
+    if (l->channels != channels || l->width != j->how.latent_width || l->height != j->how.latent_height)
+        return mebi__fail(j->err, MEBI_BAD_ARGUMENT,
+                          "The saved step is of %d x %d x %d numbers a picture; this request's pictures have %d x "
+                          "%d x %d. Ask for the size that was saved.",
+                          l->channels, l->height, l->width, channels, (int)j->how.latent_height,
+                          (int)j->how.latent_width);
+    if (l->steps != r->steps || l->step < 1 || l->step > l->steps)
+        return mebi__fail(j->err, MEBI_BAD_ARGUMENT,
+                          "Step %d of %d was saved, which this request of %d steps can't go on from.", l->step,
+                          l->steps, r->steps);
+    if (l->pictures < 1 || l->pictures > r->count)
+        return mebi__fail(j->err, MEBI_BAD_ARGUMENT, "%d pictures were saved, and %d are asked for.", l->pictures,
+                          r->count);
+    size_t count = (size_t)l->pictures * mebi__job_latent_elements(j);
+    if (l->count != count || !l->values)
+        return mebi__fail(j->err, MEBI_BAD_ARGUMENT, "The saved step has %zu numbers; it should have %zu.",
+                          l->values ? l->count : (size_t)0, count);
+    if (l->seed < 0 || l->seed > INT64_MAX - 64 || (r->seed >= 0 && r->seed != l->seed))
+        return mebi__fail(j->err, MEBI_BAD_ARGUMENT,
+                          "The saved step is of seed %lld and the request's seed is %lld. Ask for the one that was "
+                          "saved.",
+                          (long long)l->seed, (long long)r->seed);
+    return MEBI_OK;
+}
+
+static mebi_status check_saved(mebi__job *j) {
+    const mebi_latents *l = j->request->resume;
+    if (!l) return MEBI_OK;
+    MEBI_TRY(check_saved_shape(j, l));
+    for (size_t i = 0; i < l->count; i++)
+        if (!isfinite(l->values[i]))
+            return mebi__fail(j->err, MEBI_BAD_ARGUMENT,
+                              "Number %zu of the saved step is not finite: it is damaged. Begin anew.", i + 1);
+    j->seed = l->seed;
+    return MEBI_OK;
+}
+
+int mebi__job_steps_left(const mebi__job *j) {
+    const mebi_latents *l = j->request->resume;
+    return j->request->count * j->how.steps - (l ? l->pictures * l->step : 0);
+}
+
+/* ---- sizes and words ---- */
 
 static int nearest(int pixels, int multiple, int largest) {
     int n = (pixels + multiple / 2) / multiple * multiple;
@@ -67,7 +121,12 @@ static mebi_status read_prompt(mebi__job *j, const char *text, mebi__prompt *p) 
     if (!text || !j->engine->tokenizer) return MEBI_OK;
     MEBI_TRY(mebi__tokenizer_encode_prompt(j->engine->tokenizer, text, strlen(text), p->ids, &p->count,
                                            j->err));
-    p->features = mebi__features_find(&j->engine->features, p->ids, p->count);
+    mebi__features *known = &j->engine->features;
+    mebi__engine_lock(j->engine);
+    /* A plan must not make a running job's features the oldest. */
+    p->features = j->working ? mebi__features_find(known, p->ids, p->count)
+                             : mebi__features_peek(known, p->ids, p->count);
+    mebi__engine_unlock(j->engine);
     return MEBI_OK;
 }
 
@@ -85,7 +144,9 @@ mebi_status mebi__job_check(mebi__job *j) {
                               .stride = r->draft ? r->draft : 1,
                               .guidance = r->cfg,
                               .truncation = r->cfg_truncation,
-                              .normalization = r->cfg_normalization};
+                              .normalization = r->cfg_normalization,
+                              .preview_every = mebi__job_previews(j)};
+    MEBI_TRY(check_saved(j));
     j->guided = r->cfg > 0;
     MEBI_TRY(read_prompt(j, r->prompt, &j->positive));
     if (!j->guided) return MEBI_OK;

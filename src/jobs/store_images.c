@@ -184,7 +184,7 @@ static void bind_text(sqlite3_stmt *s, const char *name, const char *value) {
 
 static sqlite3_stmt *ask(sqlite3 *db, const char *head, const conditions *c, const char *tail,
                          const mebi__image_query *q, mebi_error *err) {
-    char sql[CONDITION_BYTES + 800], name[12];
+    char sql[CONDITION_BYTES + 1200], name[16];
     snprintf(sql, sizeof sql, "%s%s%s", head, c->sql, tail);
     sqlite3_stmt *s = mebi__sql_ask(db, err, sql, "");
     if (!s) return NULL;

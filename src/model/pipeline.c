@@ -143,9 +143,22 @@ static void take_step(mebi__stream *s, denoising *d, float sigma, float next, in
     mebi__combine(s, -(next - sigma), d->out, 1, d->x);
 }
 
+/* The model's output is not needed any more: it becomes the latent with all of its noise taken off at once. */
+static void show(mebi__stream *s, denoising *d, float sigma, int step, const mebi__watch *watch) {
+    mebi__combine(s, 1, d->x, sigma, d->out);
+    for (int i = 0; i < (int)d->x.shape.dim[0] && s->status == MEBI_OK; i++) {
+        mebi__download(s, mebi__view_rows(d->out, i, 1), watch->clean);
+        if (mebi__stream_wait(s) == MEBI_OK) watch->preview(watch->context, step, i);
+    }
+}
+
+static int is_shown(const mebi__sampling *how, int step) {
+    return how->preview_every && step % how->preview_every == 0 && step < how->steps;
+}
+
 void mebi__pipeline_denoise(mebi__stream *s, const mebi__pipeline *p, const mebi__strategy *way,
                             const mebi__sampling *how, const mebi__conditions *c, float *latents, int n,
-                            void (*after_step)(void *context, int step), void *context) {
+                            const mebi__watch *watch) {
     float sigma[MEBI__MAX_STEPS + 1];
     const int64_t shape[] = {n, p->dit.config.channels, how->latent_height, how->latent_width};
     denoising d = {.p = p, .way = way, .how = how, .conditions = c};
@@ -160,7 +173,8 @@ void mebi__pipeline_denoise(mebi__stream *s, const mebi__pipeline *p, const mebi
         for (int64_t k = 0; k < n && s->status == MEBI_OK; k++)
             mebi__stage(s, "latents", i + 1, mebi__view_as(mebi__view_rows(d.x, k, 1), 3, shape + 1));
         mebi__download(s, d.x, latents);
-        if (mebi__stream_wait(s) == MEBI_OK && after_step) after_step(context, i + 1);
+        if (mebi__stream_wait(s) == MEBI_OK && watch && watch->after_step) watch->after_step(watch->context, i + 1);
+        if (watch && is_shown(how, i + 1)) show(s, &d, sigma[i + 1], i + 1, watch);
     }
     mebi__residency_end(&d.weights, s);
     mebi__give(s, &d.out);

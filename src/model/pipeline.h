@@ -32,7 +32,18 @@ typedef struct mebi__sampling {
     float guidance;      /* pos + guidance * (pos - neg); 0: off */
     float truncation;    /* guidance is off once the time 1 - sigma exceeds this; >= 1: never */
     float normalization; /* cap on the guided norm as a multiple of pos's; 0: none */
+    int preview_every;   /* what the picture would become is shown after each so many steps but the last; 0: never */
 } mebi__sampling;
+
+/* Who looks on while pictures are sampled. */
+typedef struct mebi__watch {
+    void *context;
+    void (*after_step)(void *context, int step); /* 1..steps, when all pictures have made it; may be NULL */
+    /* After that, for each picture: its latent without the noise that is left, [C, h, w] in clean, as the velocity
+     * just computed has it. Not NULL if how->preview_every isn't 0. */
+    void (*preview)(void *context, int step, int picture);
+    float *clean;
+} mebi__watch;
 
 /* What the prompts contribute to every picture of a job. */
 typedef struct mebi__conditions {
@@ -59,14 +70,12 @@ void mebi__pipeline_release(mebi__stream *s, mebi__conditions *conditions);
 /* latents [n, C, h, w] in host memory, n >= 1: noise on entry (or, with how->first_step, what so many steps
  * made of it), after each step the latents so far, the result at the end. way->together takes all n pictures
  * and both of guidance's passes through each layer; else one picture and one pass after the other takes
- * each step. The bits are the same, and those of each picture alone. after_step(context, i) is called with
- * 1..steps when all n have made it; may be NULL. A picture whose velocity is not finite makes its step again
+ * each step. The bits are the same, and those of each picture alone. watch may be NULL. A picture whose velocity is not finite makes its step again
  * with the matrices' plain form, if it had used packed ones (and s->exact_runs counts it); if that doesn't
  * help it ends with MEBI_NUMERIC and leaves all n latents as the step before made them. */
 void mebi__pipeline_denoise(mebi__stream *s, const mebi__pipeline *p, const mebi__strategy *way,
                             const mebi__sampling *how, const mebi__conditions *conditions,
-                            float *latents, int n, void (*after_step)(void *context, int step),
-                            void *context);
+                            float *latents, int n, const mebi__watch *watch);
 
 /* pixels u8 [H, W, 3] from a latent [C, h, w], both in host memory. */
 void mebi__pipeline_decode(mebi__stream *s, const mebi__pipeline *p, const mebi__strategy *way,

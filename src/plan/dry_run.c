@@ -3,6 +3,7 @@
 #include "plan/dry_run.h"
 
 #include "compute/dry.h"
+#include "model/preview.h"
 
 static int count_submit(void *context) {
     ++*(int *)context;
@@ -46,11 +47,13 @@ static mebi_status run_stages(const mebi__pipeline *p, mebi__device *dry,
     if (shape->encode_negative)
         mebi__pipeline_encode(&s, p, way, NULL, shape->negative_tokens, NULL);
     account(dry, &submits, 1, &out->scratch_bytes, &out->encode);
+    if (shape->preview_fit)
+        mebi__pipeline_decode(&s, p, way, NULL, MEBI__PREVIEW_SIDE, MEBI__PREVIEW_SIDE, NULL);
+    account(dry, &submits, 1, &out->scratch_bytes, &out->preview_fit);
     mebi__pipeline_condition(&s, p, &how, NULL, shape->tokens, NULL, shape->negative_tokens,
                              &conditions);
     account(dry, &submits, 1, &out->scratch_bytes, &out->prepare);
-    mebi__pipeline_denoise(&s, p, way, &how, &conditions, NULL, shape->batch ? shape->batch : 1,
-                           NULL, NULL);
+    mebi__pipeline_denoise(&s, p, way, &how, &conditions, NULL, shape->batch ? shape->batch : 1, NULL);
     account(dry, &submits, times, &out->scratch_bytes, &out->denoise);
     mebi__pipeline_decode(&s, p, way, NULL, how.latent_height, how.latent_width, NULL);
     account(dry, &submits, 1, &out->scratch_bytes, &out->decode);

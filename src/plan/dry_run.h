@@ -18,11 +18,13 @@ typedef struct mebi__job_shape {
     int batch;                   /* pictures denoised side by side; 0 is 1 */
     int tokens, negative_tokens; /* of the features; 0 negative ones: no guidance */
     int encode, encode_negative; /* 1: features are not cached yet */
+    int preview_fit;             /* 1: the map for previews is to be found */
 } mebi__job_shape;
 
 typedef struct mebi__job_plan {
     size_t arena_bytes, scratch_bytes;
     mebi__stage_cost encode;  /* all prompts */
+    mebi__stage_cost preview_fit;
     mebi__stage_cost prepare; /* caption refiner, once */
     mebi__stage_cost denoise; /* all steps of a batch */
     mebi__stage_cost decode;  /* one picture */

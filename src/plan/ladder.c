@@ -43,7 +43,7 @@ static void count_seconds(const mebi__pipeline *p, mebi__rung *r, const mebi__ra
         r->encode_seconds = larger_time(r->encode_seconds, prompts * encoder);
     }
     r->encode_seconds += c->prepare.seconds;
-    double total = r->encode_seconds + batches * steps * r->step_seconds + count * r->decode_seconds;
+    double total = r->encode_seconds + c->preview_fit.seconds + batches * steps * r->step_seconds + count * r->decode_seconds;
     /* Rates are not so exact that a hundredth counts; then what is simpler is better. */
     if (r->weights == MEBI__WEIGHTS_STREAMED) total *= 1.03;
     if (r->shape.way.small_chunks) total *= 1.01;

@@ -1,0 +1,142 @@
+/* Who works on an engine, and what plans beside that see. Must never hold the lock while something is computed, read
+ * from a file or called back: whoever waits for it waits for copies of a few hundred KiB at most.
+ *
+ *     work      who may change what the lock guards    others meanwhile
+ *     NONE      nobody                                 plans; one of them may begin MEASURING
+ *     JOB       the thread in mebi_generate            plans; a second job is refused
+ *     MEASURING the thread of one plan                 plans, by estimates; a job waits
+ *
+ * Plans of other threads count memory as it was before the work took any (`before`), and what lasts beyond it. */
+#include "base/os.h"
+#include "engine/engine.h"
+
+mebi_status mebi__engine_shared_init(mebi_engine *e, mebi_error *err) {
+    mebi__engine_shared *s = &e->shared;
+    if (pthread_mutex_init(&s->lock, NULL) != 0) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for an engine.");
+    if (pthread_cond_init(&s->ended, NULL) == 0) return MEBI_OK;
+    pthread_mutex_destroy(&s->lock);
+    return mebi__fail(err, MEBI_NO_MEMORY, "No memory for an engine.");
+}
+
+void mebi__engine_shared_end(mebi_engine *e) {
+    pthread_cond_destroy(&e->shared.ended);
+    pthread_mutex_destroy(&e->shared.lock);
+}
+
+void mebi__engine_lock(mebi_engine *e) {
+    pthread_mutex_lock(&e->shared.lock);
+}
+
+void mebi__engine_unlock(mebi_engine *e) {
+    pthread_mutex_unlock(&e->shared.lock);
+}
+
+/* ---- work ---- */
+
+mebi_status mebi__engine_begin_job(mebi_engine *e, mebi_error *err) {
+    mebi__engine_shared *s = &e->shared;
+    mebi__engine_lock(e);
+    while (s->work == MEBI__WORK_MEASURING) pthread_cond_wait(&s->ended, &s->lock);
+    int free = s->work == MEBI__WORK_NONE;
+    if (free) s->work = MEBI__WORK_JOB;
+    mebi__engine_unlock(e);
+    return free ? MEBI_OK
+                : mebi__fail(err, MEBI_BAD_ARGUMENT,
+                             "This model is at work on another job. Wait until that is done, or open it a second "
+                             "time.");
+}
+
+int mebi__engine_begin_measuring(mebi_engine *e) {
+    mebi__engine_lock(e);
+    int free = e->calibrate && e->shared.work == MEBI__WORK_NONE;
+    if (free) e->shared.work = MEBI__WORK_MEASURING;
+    mebi__engine_unlock(e);
+    return free;
+}
+
+void mebi__engine_end_work(mebi_engine *e) {
+    mebi__engine_lock(e);
+    e->shared.work = MEBI__WORK_NONE;
+    e->shared.held = 0;
+    e->shared.changes++;
+    pthread_cond_broadcast(&e->shared.ended);
+    mebi__engine_unlock(e);
+}
+
+/* ---- memory ---- */
+
+static size_t features_bytes(const mebi_engine *e) {
+    return mebi__features_bytes(&e->features, (size_t)e->pipeline.encoder.config.hidden);
+}
+
+void mebi__engine_hold(mebi_engine *e, const mebi__engine_memory *before) {
+    mebi__engine_lock(e);
+    e->shared.before = *before;
+    e->shared.features_before = features_bytes(e);
+    e->shared.held = 1;
+    e->shared.changes++;
+    mebi__engine_unlock(e);
+}
+
+/* What needs no look at the system. */
+static mebi__engine_memory remembered(const mebi_engine *e) {
+    return (mebi__engine_memory){.scratch_bytes = e->scratch_bytes,
+                                 .jobs = e->jobs,
+                                 .preview_known = e->preview.channels > 0};
+}
+
+static void look_at_system(mebi__engine_memory *m) {
+    m->own = mebi__memory_own();
+    m->tables = mebi__memory_tables();
+    m->room = mebi__memory_available();
+}
+
+void mebi__engine_look(const mebi_engine *e, mebi__engine_memory *out) {
+    *out = remembered(e);
+    look_at_system(out);
+}
+
+/* As it will be when the work under way has given back what it took: scratch and features stay. Under the lock. */
+static mebi__engine_memory after_work(const mebi_engine *e) {
+    const mebi__engine_shared *s = &e->shared;
+    mebi__engine_memory m = remembered(e);
+    m.own = s->before.own + m.scratch_bytes + features_bytes(e) - s->before.scratch_bytes - s->features_before;
+    m.tables = s->before.tables;
+    m.room = s->before.room;
+    m.jobs += s->work == MEBI__WORK_JOB;
+    return m;
+}
+
+void mebi__engine_look_beside(mebi_engine *e, mebi__engine_memory *out) {
+    enum { TRIES = 3 }; /* work that begins or ends while the system tells: look again */
+    for (int i = 0, settled = 0; i < TRIES && !settled; i++) {
+        mebi__engine_lock(e);
+        int held = e->shared.held;
+        unsigned changes = e->shared.changes;
+        *out = held ? after_work(e) : remembered(e);
+        mebi__engine_unlock(e);
+        if (held) { /* what it holds now will be there again; without a walk over its pages */
+            size_t now = mebi__memory_own_about(), room = mebi__memory_available();
+            if (now > 0) out->room = now > out->own || room > out->own - now ? now + room - out->own : 0;
+            return;
+        }
+        look_at_system(out);
+        mebi__engine_lock(e);
+        settled = changes == e->shared.changes;
+        mebi__engine_unlock(e);
+    }
+}
+
+/* ---- rates ---- */
+
+void mebi__engine_copy_rates(mebi_engine *e, mebi__rates *to) {
+    mebi__engine_lock(e);
+    *to = *e->rates;
+    mebi__engine_unlock(e);
+}
+
+void mebi__engine_note_asked(mebi_engine *e, const mebi__rates *from) {
+    mebi__engine_lock(e);
+    for (int i = 0; i < MEBI__RATE_CLASSES; i++) e->rates->asked[i] |= from->asked[i];
+    mebi__engine_unlock(e);
+}
