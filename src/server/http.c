@@ -325,6 +325,7 @@ mebi_status mebi__http_open(const mebi__http_params *params, mebi__http **out, m
     http->connections.most = or_usual(l->connections, CONNECTIONS);
     http->connections.most_of_one = or_usual(l->from_one_address, FROM_ONE_ADDRESS);
     pthread_mutex_init(&http->connections.lock, NULL);
+    *out = http; /* handlers may ask for it at once */
     mebi_status status = mebi__listen(params->address, params->port, &socket, &http->port, err);
     if (status == MEBI_OK && !(http->daemon = start_daemon(http, l, socket))) {
         close(socket);
@@ -333,10 +334,9 @@ mebi_status mebi__http_open(const mebi__http_params *params, mebi__http **out, m
     if (status != MEBI_OK) {
         pthread_mutex_destroy(&http->connections.lock);
         mebi__free(http);
-        return status;
+        *out = NULL;
     }
-    *out = http;
-    return MEBI_OK;
+    return status;
 }
 
 int mebi__http_port(const mebi__http *http) {

@@ -75,8 +75,8 @@ static mebi_status open_jobs(mebi__server *s, const mebi__server_params *p, mebi
 
 static mebi_status open_http(mebi__server *s, const mebi__server_params *p, mebi_error *err) {
     mebi__http_params http = {s, p->address, p->port, p->limits};
-    MEBI_TRY(mebi__hub_start(s->hub, err));
-    return mebi__http_open(&http, &s->http, err);
+    MEBI_TRY(mebi__http_open(&http, &s->http, err));
+    return mebi__hub_start(s->hub, err);
 }
 
 /* 0: no memory. */
