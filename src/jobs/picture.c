@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/os.h"
 #include "image/metadata.h"
 #include "jobs/codec.h"
 #include "jobs/files.h"
@@ -20,7 +21,7 @@
 #include <unistd.h>
 
 void mebi__picture_id(const char *job, int index, char out[MEBI__IMAGE_ID]) {
-    snprintf(out, MEBI__IMAGE_ID, "%.47s-%d", job, index + 1);
+    snprintf(out, MEBI__IMAGE_ID, "%.47s-%u", job, (unsigned)(index + 1) % 100u);
 }
 
 static char *copy(const char *text) {
