@@ -5,6 +5,7 @@
 #include "base/os.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -24,7 +25,7 @@ mebi_status mebi__news_begin(mebi__jobs *jobs, mebi__event_kind kind, const char
         jobs->reserved = first + MEBI__EVENTS_RESERVED;
     }
     *e = (mebi__event){.id = jobs->newest + 1, .kind = kind, .seconds_left = -1};
-    if (job) strncpy(e->job, job, sizeof e->job - 1);
+    if (job) snprintf(e->job, sizeof e->job, "%.47s", job);
     return MEBI_OK;
 }
 
