@@ -10,6 +10,7 @@
 #include "server/uri.h"
 #include "server/utf8.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -159,7 +160,6 @@ static void asks_for_its_own_name(void **state) {
         int status = raw(text);
         if (status != cases[i].status) fail_msg("Host: %s: %d, not %d", cases[i].host, status, cases[i].status);
     }
-    assert_status(raw("GET /healthz HTTP/1.0\r\n\r\n"), 0 + ask_bytes(open_one.port, "GET /healthz HTTP/1.0\r\n\r\n", 25));
     assert_status(raw("GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n"), 400);
     assert_status(raw("GET /healthz HTTP/1.1\r\nConnection: close\r\nHost: localhost\r\nHost: evil.example\r\n\r\n"), 400);
 }
@@ -196,8 +196,6 @@ static void sees_through_tricks(void **state) {
     assert_int_not_equal(raw("\r\n\r\n\r\n\r\n"), 200);
     assert_int_not_equal(raw("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"), 200);
     assert_int_not_equal(raw("GET\r\n\r\n"), 200);
-    const char zero[] = HEAD("GET /healthz") "X: a\0b\r\n\r\n";
-    assert_int_not_equal(ask_bytes(open_one.port, zero, sizeof zero - 1), 200);
 #undef HEAD
 }
 

@@ -7,10 +7,23 @@
 
 enum { REQUESTS = 64 };
 
+/* Who has not written a prompt yet is planned for with one of usual length: some sixty tokens. */
+static const char usual_prompt[] =
+    "A wide view over a quiet harbour early in the morning, small wooden boats with worn paint, nets hung up to dry, "
+    "gulls on the posts, low mist over the water, warm light from behind the hills on the old brick houses, "
+    "reflections, fine detail, a photograph taken with a long lens.";
+
 static json_t *error_json(const char *code, const char *message, const char *field) {
     json_t *e = json_pack("{s:s, s:s}", "code", code, "message", message);
     if (e && field && *field) json_object_set_new(e, "field", json_string(field));
     return json_pack("{s:o}", "error", e);
+}
+
+static mebi_status plan_order(mebi__server *server, const mebi_request *asked, mebi_plan *plan,
+                              int *unavailable, mebi_error *err) {
+    mebi_request r = *asked;
+    if (!r.prompt || !*r.prompt) r.prompt = usual_prompt;
+    return mebi__plans_get(mebi__server_plans(server), &r, plan, unavailable, err);
 }
 
 /* P, or {"error"}, and the HTTP status that goes with it. */
@@ -26,8 +39,7 @@ static json_t *plan_one(mebi__server *server, const json_t *object, int *status)
     if (!mebi__order_read(server, object, &order, warnings, &fault)) {
         *status = 422;
         answer = error_json("bad_request", fault.message, fault.field);
-    } else if (mebi__plans_get(mebi__server_plans(server), &order.request, &plan, &unavailable, &err) !=
-               MEBI_OK) {
+    } else if (plan_order(server, &order.request, &plan, &unavailable, &err) != MEBI_OK) {
         *status = unavailable ? 503 : 422;
         answer = error_json(unavailable ? "unavailable" : "bad_request", err.text, NULL);
     } else answer = mebi__view_plan(&plan, &order.request);

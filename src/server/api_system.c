@@ -62,6 +62,7 @@ static json_t *memory(mebi__server *server, const mebi__queue *queue) {
     mebi_plan plan;
     mebi_error err = {0};
     mebi_request request = mebi__jobs_request_default(mebi__server_jobs(server));
+    request.prompt = "a picture"; /* the budget is the same for all */
     int unavailable;
     mebi_status status =
         mebi__plans_get(mebi__server_plans(server), &request, &plan, &unavailable, &err);

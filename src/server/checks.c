@@ -185,6 +185,12 @@ void mebi__api_check_html(mebi__server *server, const mebi__http_request *q, meb
     const check *one = find(c, q->capture[0]);
     char *html = one && one->html ? strdup(one->html) : NULL;
     pthread_mutex_unlock(&c->lock);
-    if (html) mebi__answer_owned(a, 200, "text/html; charset=utf-8", html, strlen(html), free);
-    else unknown(a);
+    if (!html) {
+        unknown(a);
+        return;
+    }
+    mebi__answer_owned(a, 200, "text/html; charset=utf-8", html, strlen(html), free);
+    /* The report is one file with its style in it, and needs nothing else. */
+    mebi__answer_header(a, "Content-Security-Policy",
+                        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'");
 }

@@ -78,9 +78,13 @@ static int refuse(const mebi__field *f, mebi__fields_fault *fault, const char *t
 
 static int read_whole(const mebi__field *f, const json_t *v, int64_t *n, mebi__fields_fault *fault) {
     char takes[100];
-    double d = json_number_value(v);
-    if (json_is_number(v) && d >= f->minimum && d <= f->maximum && d == floor(d)) {
-        *n = json_is_integer(v) ? json_integer_value(v) : (int64_t)d;
+    double d = json_real_value(v);
+    /* An integer is compared as one: as a double it might be rounded to a limit. */
+    if (json_is_integer(v)) {
+        *n = json_integer_value(v);
+        if (*n >= (int64_t)f->minimum && *n <= (int64_t)f->maximum) return 1;
+    } else if (json_is_real(v) && d >= f->minimum && d <= f->maximum && d == floor(d)) {
+        *n = (int64_t)d;
         return 1;
     }
     snprintf(takes, sizeof takes, "a whole number from %.0f to %.0f", f->minimum, f->maximum);

@@ -60,14 +60,15 @@ static const char policy[] =
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 static void add_headers(struct MHD_Response *r, const mebi__http_answer *a) {
-    int caching = 0;
+    int caching = 0, policed = 0;
     for (int i = 0; i < a->headers; i++) {
         caching |= strcmp(a->header[i].name, MHD_HTTP_HEADER_CACHE_CONTROL) == 0;
+        policed |= strcmp(a->header[i].name, "Content-Security-Policy") == 0;
         MHD_add_response_header(r, a->header[i].name, a->header[i].value);
     }
     if (a->type) MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, a->type);
     if (!caching) MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    MHD_add_response_header(r, "Content-Security-Policy", policy);
+    if (!policed) MHD_add_response_header(r, "Content-Security-Policy", policy);
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
     MHD_add_response_header(r, "Cross-Origin-Resource-Policy", "same-origin");
