@@ -155,6 +155,7 @@ static mebi_status see_rows(repair *r, mebi_error *err) {
         mebi__filed *f = &r->filed[i];
         if (f->found || f->place == MEBI__PLACE_MISSING) continue;
         if (f->place == MEBI__PLACE_REMOVING) {
+            MEBI_TRY(remove_in(r, "thumbnails", f->id, ".jpg", err));
             MEBI_TRY(mebi__store_forget_image(r->jobs->store, f->id, err));
             continue;
         }
