@@ -7,6 +7,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_options.h"
 #include "cli/plain.h"
+#include "cli/serve_checks.h"
 #include "doctor/processor.h"
 #include "server/server.h"
 
@@ -24,6 +25,7 @@ typedef struct command {
     int finish, help;
     char *folder, *own_config; /* the data folder, and its config.yaml */
     char name[256], machine[100];
+    serve_checks checks;
 } command;
 
 enum { OPTIONS = 40, DESCRIPTORS = 4096 };
@@ -126,8 +128,10 @@ static mebi_status open_server(command *c, mebi__server **server, mebi_error *er
         .model_name = c->name,
         .machine = c->machine,
         .config = &c->model.config,
-        .config_path = c->own_config};
+        .config_path = c->own_config,
+        .checks = {&c->checks, serve_checks_run}};
     c->params.calibrate = 1;
+    c->checks = (serve_checks){&c->params, c->folder};
     snprintf(c->name, sizeof c->name, "%s", model_options_name(&c->params));
     mebi__processor_name(c->machine, sizeof c->machine);
     p.engine = mebi__job_engine_of(&c->params);

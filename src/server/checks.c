@@ -69,17 +69,20 @@ static void on_progress(void *context, double fraction, const char *words) {
     pthread_mutex_unlock(&c->lock);
 }
 
+static int is_stopping(void *context) {
+    return mebi__jobs_stopping(((mebi__checks *)context)->jobs);
+}
+
 static void work(void *context) {
     mebi__checks *c = context;
     mebi_error err = {0};
     char *html = NULL;
     pthread_mutex_lock(&c->lock);
     check *one = newest(c);
-    int is_bench = one->is_bench, quick = one->quick;
+    const mebi__check_order how = {one->is_bench, one->quick, c, on_progress, is_stopping};
     one->state = RUNNING;
     pthread_mutex_unlock(&c->lock);
-    json_t *report = is_bench ? c->ways.bench(c->ways.context, quick, on_progress, c, &html, &err)
-                              : c->ways.doctor(c->ways.context, quick, on_progress, c, &err);
+    json_t *report = c->ways.run(c->ways.context, &how, &html, &err);
     pthread_mutex_lock(&c->lock);
     one->report = report;
     one->html = html;
@@ -152,7 +155,7 @@ void mebi__api_check_start(mebi__server *server, const mebi__http_request *q, me
         mebi__answer_error_about(a, 422, MEBI__ERROR_BAD_REQUEST,
                                  good ? "Say which: \"kind\": \"doctor\" or \"bench\"." : fault.message, "kind",
                                  NULL);
-    else if (o.kind == 0 ? !c->ways.doctor : !c->ways.bench)
+    else if (!c->ways.run)
         mebi__answer_error(a, 0, MEBI__ERROR_UNAVAILABLE,
                            "This server can't run that check. On its machine: mebi %s.",
                            o.kind ? "bench" : "doctor");

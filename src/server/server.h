@@ -18,14 +18,20 @@
 
 #include <jansson.h>
 
-/* A check of machine and model, run in the worker's thread. What the command line prints as JSON comes back; NULL:
- * it failed, and *err says why. *html (bench; may stay NULL) is a page, freed with free(). */
+/* A check of machine and model, as it is asked for and as it goes. */
+typedef struct mebi__check_order {
+    int is_bench; /* 0: the doctor */
+    int quick;
+    void *to; /* of the two below, from any thread */
+    void (*progress)(void *to, double fraction, const char *words);
+    int (*stopping)(void *to); /* 1: end at once */
+} mebi__check_order;
+
+/* Runs one, in the worker's thread. What the command line prints as JSON comes back; NULL: it failed, and *err says
+ * why. *html (of a bench; may stay NULL) is a page, freed with free(). */
 typedef struct mebi__check_ways {
     void *context;
-    json_t *(*doctor)(void *context, int quick, void (*progress)(void *to, double fraction, const char *words),
-                      void *to, mebi_error *err);
-    json_t *(*bench)(void *context, int quick, void (*progress)(void *to, double fraction, const char *words),
-                     void *to, char **html, mebi_error *err);
+    json_t *(*run)(void *context, const mebi__check_order *order, char **html, mebi_error *err);
 } mebi__check_ways;
 
 typedef struct mebi__server_params {
