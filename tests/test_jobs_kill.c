@@ -131,7 +131,7 @@ static void kill_one(const char *folder) {
     close(ends[1]);
     /* One in five dies before it is ready: in the repair of what the last kill left. */
     if (dice(5)) read_ids(ends[0], 60000);
-    fake_nap(dice(400));
+    fake_nap(dice(600));
     assert_int_equal(kill(pid, SIGKILL), 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     if (!WIFSIGNALED(status)) fail_msg("the child ended by itself: %d", WEXITSTATUS(status));
@@ -208,7 +208,9 @@ static void check_all(bench *b, int ended) {
         int over = j->state >= MEBI__JOB_DONE;
         if (ended) assert_true(over);
         if (j->state == MEBI__JOB_DONE) assert_int_equal(j->made, j->request.count);
-        if (j->state == MEBI__JOB_FAILED) fail_msg("%s failed: %s", j->id, j->message);
+        /* The one failure that may come of it, on a machine so busy that no step is finished between two kills. */
+        if (j->state == MEBI__JOB_FAILED && !strstr(j->message, "got no further"))
+            fail_msg("%s failed: %s", j->id, j->message);
         assert_int_not_equal(j->state, MEBI__JOB_RUNNING);
         if (ended) /* one event of an end: that of the state */
             assert_int_equal(ask(b->folder.text, "SELECT 10 * count(*) + max(kind) FROM events WHERE job = ? AND kind IN (6, 7, 8)",
@@ -236,14 +238,14 @@ static int compare_with_whole(bench *b, const char *id) {
     mebi__job *j;
     char *one, *other;
     assert_mebi_ok(mebi__jobs_get(b->jobs, id, &j, &b->err), &b->err);
-    int compared = j->state == MEBI__JOB_DONE && j->attempts > 1 && j->images.count == j->request.count;
+    int compared = j->state == MEBI__JOB_DONE && j->attempts > 1 && j->images.count > 0;
     if (compared) {
         mebi__job_order o = {.request = j->request};
         job_id again = submit(b, &o);
         await(b, again, MEBI__JOB_DONE);
         for (int i = 0; i < j->images.count; i++) {
             assert_mebi_ok(mebi__jobs_image_file(b->jobs, j->images.image[i].id, &one, &b->err), &b->err);
-            assert_mebi_ok(mebi__jobs_image_file(b->jobs, path_of("%s-%d", again.text, i + 1).text, &other, &b->err), &b->err);
+            assert_mebi_ok(mebi__jobs_image_file(b->jobs, path_of("%s-%d", again.text, j->images.image[i].index + 1).text, &other, &b->err), &b->err);
             compare_pictures(one, other);
             mebi__free(one);
             mebi__free(other);

@@ -76,13 +76,12 @@ struct mebi__jobs {
     double loading;
     mebi__jobs_counters counters;
     int ready; /* 1: the engine is open, and stays so */
-    int paused;
     void (*work)(void *);
     void (*work_ended)(void *, int);
     void *work_context;
     int working; /* 1: an exclusive work waits or runs */
 
-    _Atomic int stopping, cancel; /* cancel: the running job is to end */
+    _Atomic int stopping, paused, cancel; /* cancel: the running job is to end */
     pthread_cond_t wake;          /* the worker, by look */
     pthread_t worker;
     int worker_runs;

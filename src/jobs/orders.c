@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const char *mebi__job_state_name(mebi__job_state state) {
     static const char *const names[] = {"queued", "running", "done", "failed", "cancelled"};
@@ -279,6 +280,13 @@ mebi_status mebi__jobs_list(mebi__jobs *jobs, unsigned states, int limit, int64_
 
 /* ---- cancelling ---- */
 
+/* What an earlier attempt saved is of no use any more. */
+static void drop_latents(const mebi__jobs *jobs, const char *id) {
+    char *path = mebi__files_path(jobs->folder, "work", id, ".latents");
+    if (path) unlink(path);
+    mebi__free(path);
+}
+
 /* Move is held for what runs; a queued one's end takes it itself. */
 static mebi_status ask_running(mebi__jobs *jobs, const mebi__job *job, int *runs, mebi_error *err) {
     mebi_status status = MEBI_OK;
@@ -306,6 +314,7 @@ mebi_status mebi__jobs_cancel(mebi__jobs *jobs, const char *id, mebi__cancelled 
         if (job->state == MEBI__JOB_QUEUED) {
             *how = MEBI__CANCEL_DONE;
             status = mebi__move_finish(jobs, job, MEBI__JOB_QUEUED, MEBI__JOB_CANCELLED, &own);
+            if (status == MEBI_OK) drop_latents(jobs, id);
         } else if (job->state == MEBI__JOB_RUNNING) {
             *how = MEBI__CANCEL_ASKED;
             status = ask_running(jobs, job, &runs, &own);

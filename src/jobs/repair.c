@@ -258,8 +258,10 @@ static int by_age(const void *a, const void *b) {
 
 static mebi_status take_up_all(repair *r, mebi_error *err) {
     if (r->orphan_count) qsort(r->orphans, (size_t)r->orphan_count, sizeof *r->orphans, by_age);
+    /* A whole history may be in the files; if the power goes, they are still there. */
+    if (r->orphan_count) MEBI_TRY(mebi__store_hurry(r->jobs->store, 1, err));
     for (int i = 0; i < r->orphan_count; i++) MEBI_TRY(take_up(r, &r->orphans[i], err));
-    return MEBI_OK;
+    return r->orphan_count ? mebi__store_hurry(r->jobs->store, 0, err) : MEBI_OK;
 }
 
 /* ---- jobs ---- */

@@ -32,6 +32,9 @@ MEBI_MUST_USE mebi_status mebi__store_reserve_events(mebi__store *store, int64_t
                                                      int64_t *first, mebi_error *err);
 /* The highest row that a job ever had. */
 MEBI_MUST_USE mebi_status mebi__store_last_row(mebi__store *store, int64_t *row, mebi_error *err);
+/* 1: what is written now may be lost with the power, though nothing breaks: for what can be made again. 0: the disk
+ * has all of it, and has each thing from now on before its function returns. */
+MEBI_MUST_USE mebi_status mebi__store_hurry(mebi__store *store, int hurry, mebi_error *err);
 /* Events of all but the last `jobs` jobs go. */
 MEBI_MUST_USE mebi_status mebi__store_forget_events(mebi__store *store, int64_t jobs,
                                                     mebi_error *err);

@@ -223,6 +223,13 @@ mebi_status mebi__store_last_row(mebi__store *store, int64_t *row, mebi_error *e
                             "SELECT seq FROM sqlite_sequence WHERE name = 'jobs'", "");
 }
 
+mebi_status mebi__store_hurry(mebi__store *store, int hurry, mebi_error *err) {
+    /* In WAL mode NORMAL leaves out the sync of each commit, and no more. */
+    if (hurry) return mebi__sql_run(store->writer, err, "PRAGMA synchronous = NORMAL", "");
+    MEBI_TRY(mebi__sql_run(store->writer, err, "PRAGMA synchronous = FULL", ""));
+    return mebi__sql_run(store->writer, err, "PRAGMA wal_checkpoint(TRUNCATE)", "");
+}
+
 mebi_status mebi__store_forget_events(mebi__store *store, int64_t jobs, mebi_error *err) {
     return mebi__sql_run(store->writer, err,
                          "DELETE FROM events WHERE job IN (SELECT id FROM jobs WHERE state > 1 AND "

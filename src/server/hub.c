@@ -107,7 +107,7 @@ static void wake_the_quiet(mebi__hub *hub, double now) {
 static void tick(mebi__hub *hub, double now) {
     mebi__queue queue = mebi__jobs_queue(mebi__server_jobs(hub->server));
     mebi__vitals_add(mebi__server_vitals(hub->server),
-                     (mebi__sample){now - hub->began, mebi__memory_own(), queue.planned_bytes});
+                     (mebi__sample){now - hub->began, mebi__memory_own_about(), queue.planned_bytes});
     mebi__http_tick(mebi__server_http(hub->server));
     wake_the_quiet(hub, now);
 }

@@ -9,6 +9,7 @@
 #include "server/listen.h"
 #include "server/moment.h"
 #include "server/plans.h"
+#include "server/polite.h"
 #include "server/vitals.h"
 
 #include <stdio.h>
@@ -64,7 +65,7 @@ static mebi_status open_guard(mebi__server *s, const mebi__server_params *p, meb
 static mebi_status open_jobs(mebi__server *s, const mebi__server_params *p, mebi_error *err) {
     mebi__jobs_params jobs = mebi__jobs_params_default();
     jobs.folder = p->folder;
-    jobs.engine = p->engine;
+    jobs.engine = mebi__polite_engine(p->engine);
     jobs.model_name = p->model_name;
     jobs.queue_limit = p->queue_limit;
     jobs.nudge = on_event;
