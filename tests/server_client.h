@@ -96,7 +96,8 @@ static inline void begin_reply(void) {
 static inline int read_reply(int fd) {
     int more, status = 0;
     begin_reply();
-    while ((more = read_piece(fd, PATIENCE_MS)) > 0) {}
+    while ((more = read_piece(fd, PATIENCE_MS)) > 0) {
+    }
     if (more < 0) fail_msg("The server is silent: %.200s", reply);
     close(fd);
     const char *end = strstr(reply, "\r\n\r\n");
@@ -113,11 +114,13 @@ static inline int ask_bytes(int port, const void *data, size_t bytes) {
 /* "GET /path", further head lines (each ended by \r\n), a body or NULL. */
 static inline int ask_with(int port, const char *line, const char *head, const char *data) {
     static char text[3 << 20];
-    int n = snprintf(text, sizeof text, "%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n%s", line, port,
-                     head);
+    int n =
+        snprintf(text, sizeof text, "%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n%s",
+                 line, port, head);
     if (data)
         n += snprintf(text + n, sizeof text - (size_t)n,
-                      "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", strlen(data), data);
+                      "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+                      strlen(data), data);
     else n += snprintf(text + n, sizeof text - (size_t)n, "\r\n");
     assert_true((size_t)n < sizeof text);
     return ask_bytes(port, text, (size_t)n);
@@ -130,7 +133,8 @@ static inline int ask(int port, const char *line, const char *data) {
 #define assert_status(call, wanted)                                                                \
     do {                                                                                           \
         int status_ = (call);                                                                      \
-        if (status_ != (wanted)) fail_msg("%s is %d, not %d: %.600s", #call, status_, wanted, reply); \
+        if (status_ != (wanted))                                                                   \
+            fail_msg("%s is %d, not %d: %.600s", #call, status_, wanted, reply);                   \
     } while (0)
 
 /* ---- answers ---- */

@@ -26,9 +26,14 @@ static int start_both(void **state) {
     guarded.token_file = path_of("%s/token", guarded.folder.text);
     write_text(guarded.token_file.text, TOKEN "\n");
     const mebi__http_limits quick = {.request_seconds = 2, .from_one_address = 2};
-    assert_mebi_ok(start_server(&open_one, (mebi__server_params){.limits = quick, .host_names = "pics.example, b.example"},
-                                &err), &err);
-    assert_mebi_ok(start_server(&guarded, (mebi__server_params){.token_file = guarded.token_file.text}, &err), &err);
+    assert_mebi_ok(start_server(&open_one,
+                                (mebi__server_params){.limits = quick,
+                                                      .host_names = "pics.example, b.example"},
+                                &err),
+                   &err);
+    assert_mebi_ok(
+        start_server(&guarded, (mebi__server_params){.token_file = guarded.token_file.text}, &err),
+        &err);
     wait_until_ready(open_one.port);
     return 0;
 }
@@ -81,14 +86,16 @@ static int is_described(const json_t *paths, const mebi__route *r) {
 /* The description has the table's addresses and no others, and what it refers to is there. */
 static void is_described_truly(void **state) {
     (void)state;
-    json_t *o = get_json(open_one.port, "/api/openapi.json"), *paths = json_object_get(o, "paths"), *one, *method;
+    json_t *o = get_json(open_one.port, "/api/openapi.json"), *paths = json_object_get(o, "paths"),
+           *one, *method;
     const char *path, *name;
     int routes = 0, described = 0;
     assert_string_equal(text_at(o, "openapi"), "3.1.0");
     for (int i = 0; i < mebi__route_count; i++) {
         const mebi__route *r = &mebi__routes[i];
         if (r->flags & MEBI__ROUTE_PAGE) continue;
-        if (!is_described(paths, r)) fail_msg("%s %s is not described", mebi__method_name(r->method), r->pattern);
+        if (!is_described(paths, r))
+            fail_msg("%s %s is not described", mebi__method_name(r->method), r->pattern);
         routes++;
     }
     json_object_foreach(paths, path, one) json_object_foreach(one, name, method) {
@@ -99,7 +106,7 @@ static void is_described_truly(void **state) {
     assert_int_equal(described, routes);
     const json_t *schemas = json_object_get(json_object_get(o, "components"), "schemas");
     char *text = json_dumps(o, 0);
-    for (const char *p = text; (p = strstr(p, "#/components/schemas/")); ) {
+    for (const char *p = text; (p = strstr(p, "#/components/schemas/"));) {
         p += strlen("#/components/schemas/");
         char wanted[60];
         snprintf(wanted, sizeof wanted, "%.*s", (int)strcspn(p, "\""), p);
@@ -117,21 +124,37 @@ static void pages_are_cached_by_what_they_hold(void **state) {
     snprintf(line, sizeof line, "If-None-Match: %s\r\n", tag);
     assert_status(ask_with(open_one.port, "GET /api/openapi.json", line, NULL), 304);
     assert_string_equal(body, "");
-    assert_status(ask_with(open_one.port, "GET /api/openapi.json", "If-None-Match: \"other\"\r\n", NULL), 200);
-    assert_status(ask_with(open_one.port, "GET /api/openapi.json", "Accept-Encoding: br, gzip\r\n", NULL), 200);
+    assert_status(
+        ask_with(open_one.port, "GET /api/openapi.json", "If-None-Match: \"other\"\r\n", NULL),
+        200);
+    assert_status(
+        ask_with(open_one.port, "GET /api/openapi.json", "Accept-Encoding: br, gzip\r\n", NULL),
+        200);
     assert_true(has_head("Content-Encoding: gzip"));
     assert_memory_equal(body, "\x1f\x8b", 2);
-    assert_status(ask_with(open_one.port, "GET /api/openapi.json", "Accept-Encoding: gzip;q=0\r\n", NULL), 200);
+    assert_status(
+        ask_with(open_one.port, "GET /api/openapi.json", "Accept-Encoding: gzip;q=0\r\n", NULL),
+        200);
     assert_false(has_head("Content-Encoding"));
     assert_int_equal(body[0], '{');
 }
 
 static void climbs_nowhere(void **state) {
-    static const char *const paths[] = {"/../etc/passwd", "/assets/../../../etc/passwd", "/%2e%2e/etc/passwd",
-                                        "/assets/%2e%2e/%2e%2e/x", "/assets/..", "/assets/./x", "//etc/passwd",
-                                        "/assets//etc/passwd", "/assets/%00", "/assets/\\..\\x", "/assets/",
-                                        "/api/v1/images/../../x/file", "/api/v1/images/..%2f..%2fx/file",
-                                        "/api/v1/images/%2fetc%2fpasswd/file", "/api/v1/images/x;y/file",
+    static const char *const paths[] = {"/../etc/passwd",
+                                        "/assets/../../../etc/passwd",
+                                        "/%2e%2e/etc/passwd",
+                                        "/assets/%2e%2e/%2e%2e/x",
+                                        "/assets/..",
+                                        "/assets/./x",
+                                        "//etc/passwd",
+                                        "/assets//etc/passwd",
+                                        "/assets/%00",
+                                        "/assets/\\..\\x",
+                                        "/assets/",
+                                        "/api/v1/images/../../x/file",
+                                        "/api/v1/images/..%2f..%2fx/file",
+                                        "/api/v1/images/%2fetc%2fpasswd/file",
+                                        "/api/v1/images/x;y/file",
                                         "/api/v1/images/.hidden/file"};
     char line[200];
     (void)state;
@@ -149,19 +172,35 @@ static void asks_for_its_own_name(void **state) {
     static const struct {
         const char *host;
         int status;
-    } cases[] = {{"127.0.0.1", 200},        {"localhost:1", 200},      {"LOCALHOST:7860", 200}, {"[::1]:80", 200},
-                 {"pics.example", 200},     {"b.example:443", 200},    {"evil.example", 403},   {"127.0.0.1.evil.example", 403},
-                 {"localhost.", 403},       {"localhost:port", 403},   {"localhost:123456", 403}, {"", 403},
-                 {"[::1", 403},             {"127.0.0.1:80:80", 403},  {"evil@localhost", 403}, {"192.168.1.1", 403}};
+    } cases[] = {{"127.0.0.1", 200},
+                 {"localhost:1", 200},
+                 {"LOCALHOST:7860", 200},
+                 {"[::1]:80", 200},
+                 {"pics.example", 200},
+                 {"b.example:443", 200},
+                 {"evil.example", 403},
+                 {"127.0.0.1.evil.example", 403},
+                 {"localhost.", 403},
+                 {"localhost:port", 403},
+                 {"localhost:123456", 403},
+                 {"", 403},
+                 {"[::1", 403},
+                 {"127.0.0.1:80:80", 403},
+                 {"evil@localhost", 403},
+                 {"192.168.1.1", 403}};
     char text[300];
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        snprintf(text, sizeof text, "GET /healthz HTTP/1.1\r\nConnection: close\r\nHost: %s\r\n\r\n", cases[i].host);
+        snprintf(text, sizeof text,
+                 "GET /healthz HTTP/1.1\r\nConnection: close\r\nHost: %s\r\n\r\n", cases[i].host);
         int status = raw(text);
-        if (status != cases[i].status) fail_msg("Host: %s: %d, not %d", cases[i].host, status, cases[i].status);
+        if (status != cases[i].status)
+            fail_msg("Host: %s: %d, not %d", cases[i].host, status, cases[i].status);
     }
     assert_status(raw("GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n"), 400);
-    assert_status(raw("GET /healthz HTTP/1.1\r\nConnection: close\r\nHost: localhost\r\nHost: evil.example\r\n\r\n"), 400);
+    assert_status(raw("GET /healthz HTTP/1.1\r\nConnection: close\r\nHost: localhost\r\nHost: "
+                      "evil.example\r\n\r\n"),
+                  400);
 }
 
 static void changes_nothing_for_other_pages(void **state) {
@@ -170,26 +209,37 @@ static void changes_nothing_for_other_pages(void **state) {
     snprintf(own, sizeof own, "Origin: http://127.0.0.1:%d\r\n", open_one.port);
     assert_status(ask_with(open_one.port, "POST /api/v1/plan", own, "{}"), 200);
     assert_status(ask_with(open_one.port, "POST /api/v1/plan", "", "{}"), 200);
-    static const char *const others[] = {"null", "http://127.0.0.1", "http://127.0.0.1:1", "http://localhost:7860",
-                                         "https://evil.example", "file://", "http://127.0.0.1.evil.example"};
+    static const char *const others[] = {"null",
+                                         "http://127.0.0.1",
+                                         "http://127.0.0.1:1",
+                                         "http://localhost:7860",
+                                         "https://evil.example",
+                                         "file://",
+                                         "http://127.0.0.1.evil.example"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         char head[100];
         snprintf(head, sizeof head, "Origin: %s\r\n", others[i]);
         assert_error(ask_with(open_one.port, "POST /api/v1/plan", head, "{}"), 403, "forbidden");
-        assert_error(ask_with(open_one.port, "DELETE /api/v1/jobs/x", head, NULL), 403, "forbidden");
+        assert_error(ask_with(open_one.port, "DELETE /api/v1/jobs/x", head, NULL), 403,
+                     "forbidden");
     }
-    assert_status(ask_with(open_one.port, "GET /healthz", "Origin: https://evil.example\r\n", NULL), 200);
+    assert_status(ask_with(open_one.port, "GET /healthz", "Origin: https://evil.example\r\n", NULL),
+                  200);
     assert_false(has_head("Access-Control-"));
 }
 
 static void sees_through_tricks(void **state) {
     (void)state;
 #define HEAD(line) line " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-    assert_status(raw(HEAD("POST /api/v1/plan") "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400);
-    assert_status(raw(HEAD("POST /api/v1/plan") "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"), 400);
+    assert_status(raw(HEAD("POST /api/v1/plan") "Content-Length: 2\r\nTransfer-Encoding: "
+                                                "chunked\r\n\r\n0\r\n\r\n"),
+                  400);
+    assert_status(raw(HEAD("POST /api/v1/plan") "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"),
+                  400);
     assert_status(raw(HEAD("POST /api/v1/plan") "Content-Length: -1\r\n\r\n{}"), 400);
     assert_status(raw(HEAD("POST /api/v1/plan") "Content-Length: 0x2\r\n\r\n{}"), 400);
-    assert_status(raw(HEAD("POST /api/v1/plan") "Content-Length: 99999999999999999999\r\n\r\n{}") / 100, 4);
+    assert_status(
+        raw(HEAD("POST /api/v1/plan") "Content-Length: 99999999999999999999\r\n\r\n{}") / 100, 4);
     assert_status(raw(HEAD("GET /healthz") "Content-Length: 2\r\n\r\n{}"), 400);
     int other = raw(HEAD("POST /api/v1/plan") "Transfer-Encoding: gzip\r\n\r\n");
     assert_true(other == 501 || other == 400);
@@ -203,11 +253,16 @@ static void heads_have_an_end(void **state) {
     static char text[80000], padding[70000];
     (void)state;
     memset(padding, 'a', sizeof padding - 1);
-    snprintf(text, sizeof text, "GET /%.600s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", padding);
+    snprintf(text, sizeof text,
+             "GET /%.600s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", padding);
     assert_status(raw(text), 414);
-    snprintf(text, sizeof text, "GET /healthz?%.5000s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", padding);
+    snprintf(text, sizeof text,
+             "GET /healthz?%.5000s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+             padding);
     assert_status(raw(text), 414);
-    snprintf(text, sizeof text, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: %.60000s\r\n\r\n", padding);
+    snprintf(text, sizeof text,
+             "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: %.60000s\r\n\r\n",
+             padding);
     int status = raw(text);
     assert_true(status == 0 || status == 431 || status == 413);
     snprintf(text, sizeof text, "GET /%.60000s", padding);
@@ -220,15 +275,30 @@ static void heads_have_an_end(void **state) {
 static void bodies_have_a_form(void **state) {
     static char deep[4000];
     (void)state;
-    static const char *const bad[] = {"", "{", "[]", "7", "\"a\"", "null", "{\"steps\":1,\"steps\":2}", "{\"a\":\xff}",
-                                      "{\"prompt\":\"\xed\xa0\x80\"}", "{\"prompt\":\"\xc0\xaf\"}", "{\"prompt\":\"\\u0000\"}",
-                                      "{\"prompt\":\"\\ud800\"}", "{\"cfg\":1e999}", "{\"cfg\":NaN}", "{}{}", "{\"a\":\"\n\"}"};
+    static const char *const bad[] = {"",
+                                      "{",
+                                      "[]",
+                                      "7",
+                                      "\"a\"",
+                                      "null",
+                                      "{\"steps\":1,\"steps\":2}",
+                                      "{\"a\":\xff}",
+                                      "{\"prompt\":\"\xed\xa0\x80\"}",
+                                      "{\"prompt\":\"\xc0\xaf\"}",
+                                      "{\"prompt\":\"\\u0000\"}",
+                                      "{\"prompt\":\"\\ud800\"}",
+                                      "{\"cfg\":1e999}",
+                                      "{\"cfg\":NaN}",
+                                      "{}{}",
+                                      "{\"a\":\"\n\"}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_error(ask(open_one.port, "POST /api/v1/plan", bad[i]), 400, "bad_request");
     for (int i = 0; i < 1000; i++) strcat(deep, i ? "[" : "{\"a\":[");
     assert_error(ask(open_one.port, "POST /api/v1/plan", deep), 400, "bad_request");
     assert_non_null(strstr(body, "nests"));
-    assert_status(ask_with(open_one.port, "POST /api/v1/plan", "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}", NULL), 415);
+    assert_status(ask_with(open_one.port, "POST /api/v1/plan",
+                           "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}", NULL),
+                  415);
     assert_status(ask_with(open_one.port, "POST /api/v1/png-info", "", "{}"), 415);
 }
 
@@ -240,9 +310,13 @@ static void bodies_have_an_end(void **state) {
     assert_error(ask(open_one.port, "POST /api/v1/plan", big), 413, "bad_request");
     big[1 << 20] = 0;
     assert_status(ask(open_one.port, "POST /api/v1/plan", big), 200);
-    assert_status(ask_with(open_one.port, "POST /api/v1/plan", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1;x=y\r\n}\r\n0\r\n\r\n", NULL), 200);
+    assert_status(ask_with(open_one.port, "POST /api/v1/plan",
+                           "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1;x=y\r\n}\r\n0\r\n\r\n",
+                           NULL),
+                  200);
     int fd = dial(open_one.port);
-    static const char head[] = "POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+    static const char head[] =
+        "POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     send_bytes(fd, head, sizeof head - 1);
     static char chunk[9000];
     int n = snprintf(chunk, sizeof chunk, "2000\r\n%.8192s\r\n", big);
@@ -254,8 +328,9 @@ static void bodies_have_an_end(void **state) {
 
 /* A byte now and then keeps a connection from being idle, but not from being cut. */
 static void slow_ones_are_cut(void **state) {
-    static const char *const heads[] = {"GET /healthz HTTP/1.1\r\nHost: localhost\r\n",
-                                        "POST /api/v1/plan HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"};
+    static const char *const heads[] = {
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\n",
+        "POST /api/v1/plan HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"};
     (void)state;
     for (int i = 0; i < 2; i++) {
         int fd = dial(open_one.port), cut = 0;
@@ -288,10 +363,16 @@ static void tokens_are_asked_for(void **state) {
     assert_error(ask_guarded("GET /api/v1/events", "", NULL), 401, "unauthorized");
     assert_error(ask_guarded("POST /api/v1/jobs", "", "{\"prompt\":\"a\"}"), 401, "unauthorized");
     assert_null(strstr(reply, TOKEN));
-    assert_status(ask_guarded("GET /api/v1/jobs", "Authorization: Bearer " TOKEN "\r\n", NULL), 200);
+    assert_status(ask_guarded("GET /api/v1/jobs", "Authorization: Bearer " TOKEN "\r\n", NULL),
+                  200);
     /* printf 'user:TOKEN' | base64 */
-    assert_status(ask_guarded("GET /api/v1/jobs", "Authorization: Basic dXNlcjowMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZg==\r\n", NULL), 200);
-    static const char *const wrong[] = {"Bearer ", "Bearer 0123456789abcdef0123456789abcdee", "Basic !!", "Digest x"};
+    assert_status(
+        ask_guarded("GET /api/v1/jobs",
+                    "Authorization: Basic dXNlcjowMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZg==\r\n",
+                    NULL),
+        200);
+    static const char *const wrong[] = {"Bearer ", "Bearer 0123456789abcdef0123456789abcdee",
+                                        "Basic !!", "Digest x"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         char head[200];
         snprintf(head, sizeof head, "Authorization: %s\r\n", wrong[i]);
@@ -305,8 +386,11 @@ static void logs_in_and_out(void **state) {
     (void)state;
     assert_status(ask_guarded("GET /api/v1/session", "", NULL), 200);
     assert_non_null(strstr(body, "needed"));
-    assert_error(ask_guarded("POST /api/v1/session", "Origin: https://evil.example\r\n", "{\"token\":\"" TOKEN "\"}"), 403, "forbidden");
-    assert_error(ask_guarded("POST /api/v1/session", "", "{\"token\":\"" TOKEN "0\"}"), 401, "unauthorized");
+    assert_error(ask_guarded("POST /api/v1/session", "Origin: https://evil.example\r\n",
+                             "{\"token\":\"" TOKEN "\"}"),
+                 403, "forbidden");
+    assert_error(ask_guarded("POST /api/v1/session", "", "{\"token\":\"" TOKEN "0\"}"), 401,
+                 "unauthorized");
     assert_false(has_head("Set-Cookie"));
     assert_status(ask_guarded("POST /api/v1/session", "", "{\"token\":\"" TOKEN "\"}"), 200);
     assert_true(has_head("HttpOnly; SameSite=Strict"));
@@ -325,12 +409,14 @@ static void logs_in_and_out(void **state) {
 static void guesses_have_an_end(void **state) {
     (void)state;
     int status = 0, tries = 0;
-    while (status != 429 && tries++ < 20) status = ask_guarded("POST /api/v1/session", "", "{\"token\":\"guess\"}");
+    while (status != 429 && tries++ < 20)
+        status = ask_guarded("POST /api/v1/session", "", "{\"token\":\"guess\"}");
     assert_int_equal(status, 429);
     assert_true(has_head("Retry-After: "));
     assert_true(tries <= MEBI__GUARD_TRIES + 1);
     assert_status(ask_guarded("POST /api/v1/session", "", "{\"token\":\"" TOKEN "\"}"), 429);
-    assert_status(ask_guarded("GET /api/v1/jobs", "Authorization: Bearer " TOKEN "\r\n", NULL), 429);
+    assert_status(ask_guarded("GET /api/v1/jobs", "Authorization: Bearer " TOKEN "\r\n", NULL),
+                  429);
 }
 
 /* ---- starting ---- */
@@ -339,7 +425,8 @@ static void assert_not_started(mebi__server_params p, mebi_status status, const 
     running r = {.folder = make_folder()};
     mebi_error err = {0};
     mebi_status got = start_server(&r, p, &err);
-    if (got != status || !strstr(err.text, words)) fail_msg("%d, \"%s\", not %d, \"%s\"", got, err.text, status, words);
+    if (got != status || !strstr(err.text, words))
+        fail_msg("%d, \"%s\", not %d, \"%s\"", got, err.text, status, words);
     assert_null(r.server);
     remove_path(r.folder.text);
 }
@@ -347,18 +434,26 @@ static void assert_not_started(mebi__server_params p, mebi_status status, const 
 static void refuses_to_start(void **state) {
     (void)state;
     path_text folder = make_folder(), file = path_of("%s/t", folder.text);
-    assert_not_started((mebi__server_params){.address = "0.0.0.0"}, MEBI_BAD_ARGUMENT, "--token-file");
+    assert_not_started((mebi__server_params){.address = "0.0.0.0"}, MEBI_BAD_ARGUMENT,
+                       "--token-file");
     assert_not_started((mebi__server_params){.address = "::"}, MEBI_BAD_ARGUMENT, "--token-file");
-    assert_not_started((mebi__server_params){.address = "127.0.0.1", .port = open_one.port}, MEBI_IO, "is taken by another program");
-    assert_not_started((mebi__server_params){.token_file = "/nowhere/token"}, MEBI_IO, "/nowhere/token");
+    assert_not_started((mebi__server_params){.address = "127.0.0.1", .port = open_one.port},
+                       MEBI_IO, "is taken by another program");
+    assert_not_started((mebi__server_params){.token_file = "/nowhere/token"}, MEBI_IO,
+                       "/nowhere/token");
     write_text(file.text, "short\n");
-    assert_not_started((mebi__server_params){.token_file = file.text}, MEBI_BAD_FILE, "openssl rand");
+    assert_not_started((mebi__server_params){.token_file = file.text}, MEBI_BAD_FILE,
+                       "openssl rand");
     write_text(file.text, "two words that are long enough\n");
-    assert_not_started((mebi__server_params){.token_file = file.text}, MEBI_BAD_FILE, "without spaces");
+    assert_not_started((mebi__server_params){.token_file = file.text}, MEBI_BAD_FILE,
+                       "without spaces");
     write_text(file.text, TOKEN);
-    assert_not_started((mebi__server_params){.token_file = file.text, .address = "example.org"}, MEBI_BAD_ARGUMENT, "is no address");
-    assert_not_started((mebi__server_params){.token_file = file.text, .address = "203.0.113.7"}, MEBI_IO, "is no address of this machine");
-    assert_not_started((mebi__server_params){.host_names = "http://a"}, MEBI_BAD_ARGUMENT, "is no host name");
+    assert_not_started((mebi__server_params){.token_file = file.text, .address = "example.org"},
+                       MEBI_BAD_ARGUMENT, "is no address");
+    assert_not_started((mebi__server_params){.token_file = file.text, .address = "203.0.113.7"},
+                       MEBI_IO, "is no address of this machine");
+    assert_not_started((mebi__server_params){.host_names = "http://a"}, MEBI_BAD_ARGUMENT,
+                       "is no host name");
     remove_path(folder.text);
 }
 
@@ -368,9 +463,13 @@ static void listens_for_others_with_a_token(void **state) {
     (void)state;
     r.token_file = path_of("%s/token", r.folder.text);
     write_text(r.token_file.text, TOKEN);
-    assert_mebi_ok(start_server(&r, (mebi__server_params){.address = "0.0.0.0", .token_file = r.token_file.text}, &err), &err);
+    assert_mebi_ok(
+        start_server(
+            &r, (mebi__server_params){.address = "0.0.0.0", .token_file = r.token_file.text}, &err),
+        &err);
     assert_status(ask(r.port, "GET /api/v1/jobs", NULL), 401);
-    assert_status(ask_with(r.port, "GET /api/v1/jobs", "Authorization: Bearer " TOKEN "\r\n", NULL), 200);
+    assert_status(ask_with(r.port, "GET /api/v1/jobs", "Authorization: Bearer " TOKEN "\r\n", NULL),
+                  200);
     end_server(&r);
 }
 
@@ -384,8 +483,10 @@ static void reads_queries(void **state) {
     assert_int_equal(mebi__uri_value("a=1&b=2&c", "c", to, sizeof to), 1);
     assert_string_equal(to, "");
     assert_int_equal(mebi__uri_value("ab=1", "a", to, sizeof to), 0);
-    static const char *const bad[] = {"a=%00", "a=%0a", "a=%", "a=%4", "a=%zz", "a=%ff", "a=12345678", "a=1&a=2"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(mebi__uri_value(bad[i], "a", to, sizeof to), -1);
+    static const char *const bad[] = {"a=%00", "a=%0a", "a=%",        "a=%4",
+                                      "a=%zz", "a=%ff", "a=12345678", "a=1&a=2"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(mebi__uri_value(bad[i], "a", to, sizeof to), -1);
 }
 
 static void reads_moments(void **state) {
@@ -397,16 +498,32 @@ static void reads_moments(void **state) {
     assert_string_equal(text, "2026-12-31T23:59:59.123Z");
     assert_true(mebi__moment_read("1970-01-02", &ms));
     assert_int_equal(ms, 86400000);
-    static const char *const bad[] = {"", "2026", "2026-13-01", "2026-01-01T", "2026-01-01T00:00:00", "2026-01-01 00:00:00Z",
-                                      "2026-01-01T00:00:00.1Z", "2026-01-01x", "-026-01-01"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(mebi__moment_read(bad[i], &ms));
+    static const char *const bad[] = {"",
+                                      "2026",
+                                      "2026-13-01",
+                                      "2026-01-01T",
+                                      "2026-01-01T00:00:00",
+                                      "2026-01-01 00:00:00Z",
+                                      "2026-01-01T00:00:00.1Z",
+                                      "2026-01-01x",
+                                      "-026-01-01"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(mebi__moment_read(bad[i], &ms));
 }
 
 static void knows_utf8(void **state) {
     (void)state;
     assert_true(mebi__utf8_good("a\xc3\xa4\xe4\xb8\xad\xf0\x9f\x8d\x8e", 10));
-    static const char *const bad[] = {"\x80", "\xc3", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xe4\xb8"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(mebi__utf8_good(bad[i], strlen(bad[i])));
+    static const char *const bad[] = {"\x80",
+                                      "\xc3",
+                                      "\xc0\xaf",
+                                      "\xe0\x80\xaf",
+                                      "\xed\xa0\x80",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf8\x88\x80\x80\x80",
+                                      "\xe4\xb8"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(mebi__utf8_good(bad[i], strlen(bad[i])));
 }
 
 /* ---- the command ---- */
@@ -414,7 +531,7 @@ static void knows_utf8(void **state) {
 /* Starts it with these words; *out: its standard output. */
 static pid_t start_command(const char *const *words, int *out) {
     int ends[2];
-    char *argv[24] = {(char *)(uintptr_t)"mebi"};
+    char *argv[24] = {(char *)(uintptr_t) "mebi"};
     for (int i = 0; words[i]; i++) argv[i + 1] = (char *)(uintptr_t)words[i];
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     pid_t pid = fork();
@@ -433,7 +550,8 @@ static pid_t start_command(const char *const *words, int *out) {
 static int end_command(pid_t pid, int out, char *said, size_t room) {
     size_t n = 0;
     int status;
-    for (ssize_t got; n + 1 < room && (got = read(out, said + n, room - 1 - n)) > 0;) n += (size_t)got;
+    for (ssize_t got; n + 1 < room && (got = read(out, said + n, room - 1 - n)) > 0;)
+        n += (size_t)got;
     said[n] = 0;
     close(out);
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -445,7 +563,9 @@ static void serves_until_a_signal(void **state) {
     int out, port = 0;
     path_text folder = make_folder();
     (void)state;
-    pid_t pid = start_command((const char *const[]){"serve", "-m", "models/mini", "--port", "0", "--data", folder.text, "--log", "json", NULL}, &out);
+    pid_t pid = start_command((const char *const[]){"serve", "-m", "models/mini", "--port", "0",
+                                                    "--data", folder.text, "--log", "json", NULL},
+                              &out);
     size_t n = 0;
     while (!strstr(said, "/\n") && n + 1 < sizeof said) {
         ssize_t got = read(out, said + n, sizeof said - 1 - n);
@@ -453,12 +573,15 @@ static void serves_until_a_signal(void **state) {
         n += (size_t)got;
         said[n] = 0;
     }
-    assert_int_equal(sscanf(strstr(said, "mebi listens on "), "mebi listens on http://127.0.0.1:%d/", &port), 1);
+    assert_int_equal(
+        sscanf(strstr(said, "mebi listens on "), "mebi listens on http://127.0.0.1:%d/", &port), 1);
     assert_int_not_equal(ask_with(port, "GET /healthz?secret=1", "Cookie: secret=2\r\n", NULL), 0);
     char digits[12];
     snprintf(digits, sizeof digits, "%d", port);
     int other;
-    pid_t second = start_command((const char *const[]){"serve", "-m", "models/mini", "--port", digits, "--data", "/tmp/mebi-none", NULL}, &other);
+    pid_t second = start_command((const char *const[]){"serve", "-m", "models/mini", "--port",
+                                                       digits, "--data", "/tmp/mebi-none", NULL},
+                                 &other);
     static char words[1 << 16];
     assert_int_equal(end_command(second, other, words, sizeof words), 1);
     assert_non_null(strstr(words, "is taken by another program"));
@@ -472,14 +595,26 @@ static void serves_until_a_signal(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_queries), cmocka_unit_test(reads_moments), cmocka_unit_test(knows_utf8),
-        cmocka_unit_test(answers_and_refuses), cmocka_unit_test(is_described_truly),
-        cmocka_unit_test(pages_are_cached_by_what_they_hold), cmocka_unit_test(climbs_nowhere),
-        cmocka_unit_test(asks_for_its_own_name), cmocka_unit_test(changes_nothing_for_other_pages),
-        cmocka_unit_test(sees_through_tricks), cmocka_unit_test(heads_have_an_end), cmocka_unit_test(bodies_have_a_form),
-        cmocka_unit_test(bodies_have_an_end), cmocka_unit_test(slow_ones_are_cut), cmocka_unit_test(tokens_are_asked_for),
-        cmocka_unit_test(logs_in_and_out), cmocka_unit_test(guesses_have_an_end), cmocka_unit_test(refuses_to_start),
-        cmocka_unit_test(listens_for_others_with_a_token), cmocka_unit_test(serves_until_a_signal),
+        cmocka_unit_test(reads_queries),
+        cmocka_unit_test(reads_moments),
+        cmocka_unit_test(knows_utf8),
+        cmocka_unit_test(answers_and_refuses),
+        cmocka_unit_test(is_described_truly),
+        cmocka_unit_test(pages_are_cached_by_what_they_hold),
+        cmocka_unit_test(climbs_nowhere),
+        cmocka_unit_test(asks_for_its_own_name),
+        cmocka_unit_test(changes_nothing_for_other_pages),
+        cmocka_unit_test(sees_through_tricks),
+        cmocka_unit_test(heads_have_an_end),
+        cmocka_unit_test(bodies_have_a_form),
+        cmocka_unit_test(bodies_have_an_end),
+        cmocka_unit_test(slow_ones_are_cut),
+        cmocka_unit_test(tokens_are_asked_for),
+        cmocka_unit_test(logs_in_and_out),
+        cmocka_unit_test(guesses_have_an_end),
+        cmocka_unit_test(refuses_to_start),
+        cmocka_unit_test(listens_for_others_with_a_token),
+        cmocka_unit_test(serves_until_a_signal),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, start_both, end_both);

@@ -1,4 +1,5 @@
-/* The API as programs use it: plans, jobs, events, pictures, settings. Real pictures of 64x64, by models/mini. */
+/* The API as programs use it: plans, jobs, events, pictures, settings. Real pictures of 64x64, by
+ * models/mini. */
 #include "server_client.h"
 
 #include <signal.h>
@@ -32,7 +33,8 @@ static int post(const char *path, const char *data) {
     return ask(the.port, line, data);
 }
 
-static int on_id(const char *method, const char *what, const char *id, const char *rest, const char *data) {
+static int on_id(const char *method, const char *what, const char *id, const char *rest,
+                 const char *data) {
     char line[300];
     snprintf(line, sizeof line, "%s /api/v1/%s/%s%s", method, what, id, rest);
     return ask(the.port, line, data);
@@ -64,7 +66,8 @@ static json_t *wait_for(const char *id, const char *state) {
 static void make(const char *data, char job[MEBI__JOB_ID], char image[MEBI__IMAGE_ID]) {
     order(data, job);
     json_t *done = wait_for(job, "done");
-    snprintf(image, MEBI__IMAGE_ID, "%s", text_at(json_array_get(json_object_get(done, "images"), 0), "id"));
+    snprintf(image, MEBI__IMAGE_ID, "%s",
+             text_at(json_array_get(json_object_get(done, "images"), 0), "id"));
     json_decref(done);
 }
 
@@ -76,17 +79,29 @@ static void plans(void **state) {
     json_t *p = json_of_reply();
     assert_string_equal(text_at(p, "verdict"), "fits");
     assert_int_equal(number_at(p, "width"), 64);
-    assert_true(number_at(p, "need_bytes") > 0 && number_at(p, "need_bytes") <= number_at(p, "budget_bytes"));
+    assert_true(number_at(p, "need_bytes") > 0 &&
+                number_at(p, "need_bytes") <= number_at(p, "budget_bytes"));
     assert_non_null(json_object_get(json_object_get(p, "stage_seconds"), "denoise"));
     assert_non_null(json_object_get(json_object_get(p, "memory"), "activations"));
     const char *warning = json_string_value(json_array_get(json_object_get(p, "warnings"), 0));
     assert_non_null(warning);
     assert_non_null(strstr(warning, "Is steps meant?"));
     json_decref(p);
-    static const char *const bad[] = {"{\"width\":17}", "{\"width\":-16}", "{\"steps\":0}", "{\"steps\":1.5}", "{\"steps\":\"8\"}",
-                                      "{\"cfg\":101}", "{\"seed\":9007199254740993}", "{\"count\":65}", "{\"draft\":9}",
-                                      "{\"decode\":\"fast\"}", "{\"prompt\":7}", "{\"preview_every\":121}", "{\"width\":1e300}"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_error(post("/api/v1/plan", bad[i]), 422, "bad_request");
+    static const char *const bad[] = {"{\"width\":17}",
+                                      "{\"width\":-16}",
+                                      "{\"steps\":0}",
+                                      "{\"steps\":1.5}",
+                                      "{\"steps\":\"8\"}",
+                                      "{\"cfg\":101}",
+                                      "{\"seed\":9007199254740993}",
+                                      "{\"count\":65}",
+                                      "{\"draft\":9}",
+                                      "{\"decode\":\"fast\"}",
+                                      "{\"prompt\":7}",
+                                      "{\"preview_every\":121}",
+                                      "{\"width\":1e300}"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_error(post("/api/v1/plan", bad[i]), 422, "bad_request");
     assert_status(post("/api/v1/plan", "{\"width\":null,\"steps\":3.0}"), 200);
 }
 
@@ -179,7 +194,8 @@ static void queues_and_cancels(void **state) {
     mebi__jobs_pause(mebi__server_jobs(the.server), 1);
     order("{\"prompt\":\"first\"," SMALL "}", first);
     for (int i = 1; i < QUEUE; i++) order("{\"prompt\":\"more\"," SMALL "}", id);
-    assert_error(post("/api/v1/jobs", "{\"prompt\":\"one too many\"," SMALL "}"), 429, "queue_full");
+    assert_error(post("/api/v1/jobs", "{\"prompt\":\"one too many\"," SMALL "}"), 429,
+                 "queue_full");
     assert_true(has_head("Retry-After: "));
     json_t *list = get_json(the.port, "/api/v1/jobs?state=queued&limit=10");
     assert_int_equal(json_array_size(json_object_get(list, "jobs")), QUEUE);
@@ -255,7 +271,10 @@ static void tells_events(void **state) {
     assert_true(read_until(fd, "\r\n0\r\n"));
     assert_non_null(strstr(reply, "\"state\":\"done\""));
     close(fd);
-    assert_status(on_id("GET", "jobs", id, "/preview", NULL) / 100 == 2 || strstr(body, "not_found") ? 200 : 0, 200);
+    assert_status(on_id("GET", "jobs", id, "/preview", NULL) / 100 == 2 || strstr(body, "not_found")
+                      ? 200
+                      : 0,
+                  200);
 }
 
 static size_t own_bytes(void) {
@@ -292,7 +311,8 @@ static void keeps_a_history(void **state) {
     char job[MEBI__JOB_ID], image[MEBI__IMAGE_ID], path[120];
     (void)state;
     make("{\"prompt\":\"zebra crossing\",\"seed\":11," SMALL "}", job, image);
-    json_t *found = get_json(the.port, "/api/v1/images?q=CROSSING%20zebra&width=64&seed=11&limit=5");
+    json_t *found =
+        get_json(the.port, "/api/v1/images?q=CROSSING%20zebra&width=64&seed=11&limit=5");
     assert_int_equal(number_at(found, "total"), 1);
     assert_string_equal(text_at(json_array_get(json_object_get(found, "images"), 0), "id"), image);
     json_decref(found);
@@ -342,7 +362,8 @@ static void packs_a_zip(void **state) {
     /* Python's reader checks names, sizes and checksums. */
     char command[300];
     snprintf(command, sizeof command,
-             "python3 -c \"import zipfile; z = zipfile.ZipFile('%.150s'); assert z.testzip() is None; assert "
+             "python3 -c \"import zipfile; z = zipfile.ZipFile('%.150s'); assert z.testzip() is "
+             "None; assert "
              "len(z.infolist()) == 2\" >/dev/null 2>&1",
              file.text);
     assert_int_equal(system(command), 0);
@@ -353,10 +374,11 @@ static void packs_a_zip(void **state) {
 
 static int send_png(const char *png, size_t bytes) {
     static char text[1 << 20];
-    int n = snprintf(text, sizeof text,
-                     "POST /api/v1/png-info HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: "
-                     "image/png\r\nContent-Length: %zu\r\n\r\n",
-                     bytes);
+    int n = snprintf(
+        text, sizeof text,
+        "POST /api/v1/png-info HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: "
+        "image/png\r\nContent-Length: %zu\r\n\r\n",
+        bytes);
     memcpy(text + n, png, bytes);
     return ask_bytes(the.port, text, (size_t)n + bytes);
 }
@@ -365,7 +387,9 @@ static void tells_how_a_png_was_made(void **state) {
     static char png[1 << 19];
     char job[MEBI__JOB_ID], image[MEBI__IMAGE_ID];
     (void)state;
-    make("{\"prompt\":\"told, by \\\"itself\\\": yes\",\"seed\":99,\"cfg\":2.5,\"negative_prompt\":\"no\"," SMALL "}", job, image);
+    make("{\"prompt\":\"told, by \\\"itself\\\": "
+         "yes\",\"seed\":99,\"cfg\":2.5,\"negative_prompt\":\"no\"," SMALL "}",
+         job, image);
     assert_status(on_id("GET", "images", image, "/file", NULL), 200);
     size_t bytes = reply_bytes - (size_t)(body - reply);
     assert_true(bytes < sizeof png);
@@ -414,7 +438,9 @@ static void changes_settings(void **state) {
     mebi__config read = {.path = NULL};
     mebi_error err = {0};
     (void)state;
-    assert_status(put("{\"steps\":5,\"output.naming\":\"a_%seed \\\"x\\\" \u00e4\",\"budget\":\"80%\"}"), 200);
+    assert_status(
+        put("{\"steps\":5,\"output.naming\":\"a_%seed \\\"x\\\" \u00e4\",\"budget\":\"80%\"}"),
+        200);
     assert_mebi_ok(mebi__config_read(&read, the.own_config.text, &err), &err);
     assert_int_equal(mebi__config_integer(&read, MEBI__SET_STEPS), 5);
     assert_string_equal(mebi__config_text(&read, MEBI__SET_OUTPUT_NAMING), "a_%seed \"x\" \u00e4");
@@ -423,16 +449,28 @@ static void changes_settings(void **state) {
     json_t *p = json_of_reply();
     assert_int_equal(number_at(p, "steps"), 5);
     json_decref(p);
-    static const char *const bad[] = {"{\"steps\":0}", "{\"model\":\"/etc\"}", "{\"cache\":\"/tmp\"}", "{\"output.dir\":\"/etc\"}",
-                                      "{\"server.listen\":\"0.0.0.0\"}", "{\"server.token_file\":\"/etc/passwd\"}", "{\"none\":1}",
-                                      "{\"steps\":[1]}", "{\"budget\":\"lots\"}", "{\"size\":\"\\n\"}", "{\"cfg\":1,\"steps\":999}"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_error(put(bad[i]), 422, "bad_request");
+    static const char *const bad[] = {"{\"steps\":0}",
+                                      "{\"model\":\"/etc\"}",
+                                      "{\"cache\":\"/tmp\"}",
+                                      "{\"output.dir\":\"/etc\"}",
+                                      "{\"server.listen\":\"0.0.0.0\"}",
+                                      "{\"server.token_file\":\"/etc/passwd\"}",
+                                      "{\"none\":1}",
+                                      "{\"steps\":[1]}",
+                                      "{\"budget\":\"lots\"}",
+                                      "{\"size\":\"\\n\"}",
+                                      "{\"cfg\":1,\"steps\":999}"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_error(put(bad[i]), 422, "bad_request");
     json_t *all = get_json(the.port, "/api/v1/settings"), *one;
     size_t i;
     json_array_foreach(json_object_get(all, "settings"), i, one) {
-        if (strcmp(text_at(one, "name"), "cfg") == 0) assert_string_equal(text_at(one, "origin"), "default");
-        if (strcmp(text_at(one, "name"), "steps") == 0) assert_int_equal(number_at(one, "value"), 5);
-        if (strcmp(text_at(one, "name"), "model") == 0) assert_true(json_is_false(json_object_get(one, "editable")));
+        if (strcmp(text_at(one, "name"), "cfg") == 0)
+            assert_string_equal(text_at(one, "origin"), "default");
+        if (strcmp(text_at(one, "name"), "steps") == 0)
+            assert_int_equal(number_at(one, "value"), 5);
+        if (strcmp(text_at(one, "name"), "model") == 0)
+            assert_true(json_is_false(json_object_get(one, "editable")));
     }
     json_decref(all);
     assert_status(put("{\"steps\":null,\"budget\":null,\"output.naming\":null}"), 200);
@@ -443,10 +481,18 @@ static void changes_settings(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plans), cmocka_unit_test(plans_many), cmocka_unit_test(refuses_what_is_too_big),
-        cmocka_unit_test(makes_a_picture), cmocka_unit_test(refuses_orders), cmocka_unit_test(queues_and_cancels),
-        cmocka_unit_test(tells_events), cmocka_unit_test(tells_many), cmocka_unit_test(keeps_a_history),
-        cmocka_unit_test(packs_a_zip), cmocka_unit_test(tells_how_a_png_was_made), cmocka_unit_test(tells_of_itself),
+        cmocka_unit_test(plans),
+        cmocka_unit_test(plans_many),
+        cmocka_unit_test(refuses_what_is_too_big),
+        cmocka_unit_test(makes_a_picture),
+        cmocka_unit_test(refuses_orders),
+        cmocka_unit_test(queues_and_cancels),
+        cmocka_unit_test(tells_events),
+        cmocka_unit_test(tells_many),
+        cmocka_unit_test(keeps_a_history),
+        cmocka_unit_test(packs_a_zip),
+        cmocka_unit_test(tells_how_a_png_was_made),
+        cmocka_unit_test(tells_of_itself),
         cmocka_unit_test(changes_settings),
     };
     signal(SIGPIPE, SIG_IGN);

@@ -1,5 +1,5 @@
-/* mebi serve: the server until a signal ends it. Must never print a token, and never listen where others can reach it
- * without one. */
+/* mebi serve: the server until a signal ends it. Must never print a token, and never listen where
+ * others can reach it without one. */
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/os.h"
@@ -31,11 +31,13 @@ typedef struct command {
 enum { OPTIONS = 40, DESCRIPTORS = 4096 };
 
 static int print_usage(const option *options, int count) {
-    printf("usage: mebi serve [-m MODEL] [--port N] [OPTIONS]\n\n"
-           "Answers browsers and programs over HTTP: a page, an API, a queue of jobs and a history\n"
-           "of pictures, all in one data folder. Only this machine can reach it, unless --listen says\n"
-           "otherwise. Ctrl-C or SIGTERM ends it; a job under way goes on from its last step when it\n"
-           "is started again.\n\n");
+    printf(
+        "usage: mebi serve [-m MODEL] [--port N] [OPTIONS]\n\n"
+        "Answers browsers and programs over HTTP: a page, an API, a queue of jobs and a history\n"
+        "of pictures, all in one data folder. Only this machine can reach it, unless --listen "
+        "says\n"
+        "otherwise. Ctrl-C or SIGTERM ends it; a job under way goes on from its last step when it\n"
+        "is started again.\n\n");
     options_print(stdout, options, count);
     printf("\nExit codes: 0 ended as asked, 1 failed, 2 bad arguments.\n");
     return EXIT_OK;
@@ -46,10 +48,12 @@ static mebi_status parse(int argc, char **argv, command *c, mebi_error *err) {
     int rest, n = model_options_list(&c->model, o);
     for (int id = MEBI__SET_SERVER_LISTEN; id <= MEBI__SET_SERVER_LOG; id++)
         o[n++] = setting_option(&c->model, (mebi__setting_id)id);
-    o[n++] = (option){.name = "finish", .kind = OPTION_FLAG, .value = &c->finish,
+    o[n++] = (option){.name = "finish",
+                      .kind = OPTION_FLAG,
+                      .value = &c->finish,
                       .help = "on a signal, finish the job under way before the end"};
-    o[n++] = (option){.letter = 'h', .name = "help", .kind = OPTION_FLAG, .value = &c->help,
-                      .help = "this text"};
+    o[n++] = (option){
+        .letter = 'h', .name = "help", .kind = OPTION_FLAG, .value = &c->help, .help = "this text"};
     MEBI_TRY(options_parse(o, n, argc, argv, NULL, 0, &rest, err));
     if (c->help) print_usage(o, n);
     return MEBI_OK;
@@ -74,13 +78,15 @@ static mebi_status find_folder(command *c, mebi_error *err) {
     else if (home && *home == '/') c->folder = mebi__join_path(home, ".local/share/mebi");
     else
         return mebi__fail(err, MEBI_BAD_ARGUMENT,
-                          "There is no place for jobs and pictures: neither XDG_DATA_HOME nor HOME is set. Name a "
+                          "There is no place for jobs and pictures: neither XDG_DATA_HOME nor HOME "
+                          "is set. Name a "
                           "folder: --data DIR.");
     return c->folder ? MEBI_OK : mebi__fail(err, MEBI_NO_MEMORY, "No memory for a path.");
 }
 
-/* What the page changed is in the data folder. Where that is, is said by options, the environment, or the file read
- * first; with the folder's own file, all is read again, that file in the place of the user's. */
+/* What the page changed is in the data folder. Where that is, is said by options, the environment,
+ * or the file read first; with the folder's own file, all is read again, that file in the place of
+ * the user's. */
 static mebi_status resolve(command *c, mebi_error *err) {
     MEBI_TRY(model_options_resolve(&c->model, &c->params, err));
     MEBI_TRY(find_folder(c, err));
@@ -94,9 +100,11 @@ static mebi_status resolve(command *c, mebi_error *err) {
     return model_options_resolve(&c->model, &c->params, err);
 }
 
-/* The engine reads these for as long as it is open, and the settings change hands and may change meanwhile. */
+/* The engine reads these for as long as it is open, and the settings change hands and may change
+ * meanwhile. */
 static mebi_status keep_strings(mebi_engine_params *p, char *kept[6], mebi_error *err) {
-    const char **all[] = {&p->model, &p->diffusion_model, &p->text_encoder, &p->vae, &p->tokenizer, &p->cache};
+    const char **all[] = {&p->model, &p->diffusion_model, &p->text_encoder,
+                          &p->vae,   &p->tokenizer,       &p->cache};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (!*all[i]) continue;
         kept[i] = mebi__copy_string(*all[i], strlen(*all[i]));
@@ -124,7 +132,8 @@ static mebi_status open_server(command *c, mebi__server **server, mebi_error *er
         .token_file = text_or_null(c, MEBI__SET_SERVER_TOKEN_FILE),
         .host_names = text_or_null(c, MEBI__SET_SERVER_HOST_NAME),
         .queue_limit = (int)mebi__config_integer(&c->model.config, MEBI__SET_SERVER_QUEUE_LIMIT),
-        .log = {(mebi__log_form)mebi__config_word(&c->model.config, MEBI__SET_SERVER_LOG), STDERR_FILENO},
+        .log = {(mebi__log_form)mebi__config_word(&c->model.config, MEBI__SET_SERVER_LOG),
+                STDERR_FILENO},
         .model_name = c->name,
         .machine = c->machine,
         .config = &c->model.config,
@@ -140,7 +149,8 @@ static mebi_status open_server(command *c, mebi__server **server, mebi_error *er
 
 static void tell_address(const char *address, int port) {
     int six = strchr(address, ':') != NULL;
-    const char *open = strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0 ? "127.0.0.1" : NULL;
+    const char *open =
+        strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0 ? "127.0.0.1" : NULL;
     printf("mebi listens on http://%s%s%s:%d/\n", six && !open ? "[" : "", open ? open : address,
            six && !open ? "]" : "", port);
     fflush(stdout);

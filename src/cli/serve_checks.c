@@ -1,5 +1,5 @@
-/* The server's checks, in processes of their own. Must never leave one behind, and never wait for one that the server's
- * end makes void. */
+/* The server's checks, in processes of their own. Must never leave one behind, and never wait for
+ * one that the server's end makes void. */
 #include "cli/serve_checks.h"
 
 #include "base/memory.h"
@@ -30,7 +30,8 @@ static void add(words *w, const char *option, const char *value) {
 }
 
 /* The command's words; html: where a bench leaves its page. */
-static void list_words(words *w, const mebi_engine_params *p, const mebi__check_order *o, const char *html) {
+static void list_words(words *w, const mebi_engine_params *p, const mebi__check_order *o,
+                       const char *html) {
     add(w, "mebi", o->is_bench ? "bench" : "doctor");
     add(w, "--json", "");
     add(w, "--model", p->model);
@@ -44,7 +45,8 @@ static void list_words(words *w, const mebi_engine_params *p, const mebi__check_
     if (p->threads > 0) add(w, "--threads", w->threads);
     if (o->is_bench) add(w, "--html", html);
     if (o->quick && !o->is_bench) add(w, "--quick", "");
-    if (o->quick && o->is_bench) add(w, "--prompts", "1"), add(w, "--seeds", "1"), add(w, "--runs", "0");
+    if (o->quick && o->is_bench)
+        add(w, "--prompts", "1"), add(w, "--seeds", "1"), add(w, "--runs", "0");
 }
 
 static pid_t start(words *w, int out) {
@@ -58,7 +60,8 @@ static pid_t start(words *w, int out) {
     _exit(127);
 }
 
-/* All that it writes, until it ends or the server does. Freed with mebi__free; NULL: no memory, or too much. */
+/* All that it writes, until it ends or the server does. Freed with mebi__free; NULL: no memory, or
+ * too much. */
 static char *read_all(int in, pid_t pid, const mebi__check_order *o) {
     size_t used = 0, room = 64 << 10;
     char *text = mebi__alloc(MEBI__TAG_GENERAL, room);
@@ -71,7 +74,8 @@ static char *read_all(int in, pid_t pid, const mebi__check_order *o) {
         if (n <= 0) return text;
         used += (size_t)n;
         if (room - 1 > used) continue;
-        char *grown = room < OUTPUT_BYTES ? mebi__realloc_array(MEBI__TAG_GENERAL, text, room *= 2, 1) : NULL;
+        char *grown =
+            room < OUTPUT_BYTES ? mebi__realloc_array(MEBI__TAG_GENERAL, text, room *= 2, 1) : NULL;
         if (!grown) break;
         text = grown;
     }
@@ -91,11 +95,13 @@ static json_t *run(words *w, const mebi__check_order *o, mebi_error *err) {
     char *text = pid > 0 ? read_all(ends[0], pid, o) : NULL;
     close(ends[0]);
     if (pid > 0)
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+        }
     json_t *report = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
     mebi__free(text);
     if (!report)
-        (void)mebi__fail(err, MEBI_INTERNAL, "The check ended without a report. On this machine `mebi %s` tells more.",
+        (void)mebi__fail(err, MEBI_INTERNAL,
+                         "The check ended without a report. On this machine `mebi %s` tells more.",
                          o->is_bench ? "bench" : "doctor");
     return report;
 }
@@ -112,7 +118,8 @@ static char *take_page(const char *path) {
     return copy;
 }
 
-json_t *serve_checks_run(void *context, const mebi__check_order *order, char **html, mebi_error *err) {
+json_t *serve_checks_run(void *context, const mebi__check_order *order, char **html,
+                         mebi_error *err) {
     const serve_checks *c = context;
     words w = {.count = 0};
     char *page = mebi__join_path(c->folder, "check.html");
@@ -122,7 +129,9 @@ json_t *serve_checks_run(void *context, const mebi__check_order *order, char **h
     }
     unlink(page);
     list_words(&w, c->params, order, page);
-    order->progress(order->to, 0, order->is_bench ? "pictures of several sizes are made" : "the machine is checked");
+    order->progress(order->to, 0,
+                    order->is_bench ? "pictures of several sizes are made"
+                                    : "the machine is checked");
     json_t *report = run(&w, order, err);
     if (order->is_bench) *html = take_page(page);
     unlink(page);

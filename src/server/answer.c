@@ -11,10 +11,14 @@ static const struct {
     const char *name;
     int status;
 } codes[MEBI__ERROR_CODES] = {
-    [MEBI__ERROR_BAD_REQUEST] = {"bad_request", 400}, [MEBI__ERROR_UNAUTHORIZED] = {"unauthorized", 401},
-    [MEBI__ERROR_FORBIDDEN] = {"forbidden", 403},     [MEBI__ERROR_NOT_FOUND] = {"not_found", 404},
-    [MEBI__ERROR_CONFLICT] = {"conflict", 409},       [MEBI__ERROR_TOO_BIG] = {"too_big", 409},
-    [MEBI__ERROR_QUEUE_FULL] = {"queue_full", 429},   [MEBI__ERROR_INTERNAL] = {"internal", 500},
+    [MEBI__ERROR_BAD_REQUEST] = {"bad_request", 400},
+    [MEBI__ERROR_UNAUTHORIZED] = {"unauthorized", 401},
+    [MEBI__ERROR_FORBIDDEN] = {"forbidden", 403},
+    [MEBI__ERROR_NOT_FOUND] = {"not_found", 404},
+    [MEBI__ERROR_CONFLICT] = {"conflict", 409},
+    [MEBI__ERROR_TOO_BIG] = {"too_big", 409},
+    [MEBI__ERROR_QUEUE_FULL] = {"queue_full", 429},
+    [MEBI__ERROR_INTERNAL] = {"internal", 500},
     [MEBI__ERROR_UNAVAILABLE] = {"unavailable", 503},
 };
 
@@ -35,8 +39,8 @@ void mebi__answer_static(mebi__http_answer *a, int status, const char *type, con
     a->status = status, a->type = type, a->data = data, a->bytes = bytes;
 }
 
-void mebi__answer_owned(mebi__http_answer *a, int status, const char *type, void *data, size_t bytes,
-                        void (*release)(void *data)) {
+void mebi__answer_owned(mebi__http_answer *a, int status, const char *type, void *data,
+                        size_t bytes, void (*release)(void *data)) {
     mebi__answer_static(a, status, type, data, bytes);
     a->release = release;
 }
@@ -46,9 +50,10 @@ void mebi__answer_empty(mebi__http_answer *a, int status) {
 }
 
 void mebi__answer_json(mebi__http_answer *a, int status, json_t *json) {
-    static const char nothing[] =
-        "{\"error\":{\"code\":\"internal\",\"message\":\"The server is out of memory. Try again later.\"}}";
-    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) : NULL;
+    static const char nothing[] = "{\"error\":{\"code\":\"internal\",\"message\":\"The server is "
+                                  "out of memory. Try again later.\"}}";
+    char *text =
+        json ? json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(json);
     if (text) mebi__answer_owned(a, status, "application/json", text, strlen(text), free);
     else mebi__answer_static(a, 500, "application/json", nothing, sizeof nothing - 1);
@@ -62,7 +67,8 @@ static json_t *text_json(const char *text) {
 
 void mebi__answer_error_about(mebi__http_answer *a, int status, mebi__error_code code,
                               const char *message, const char *field, json_t *plan) {
-    json_t *error = json_pack("{s:s, s:o}", "code", codes[code].name, "message", text_json(message));
+    json_t *error =
+        json_pack("{s:s, s:o}", "code", codes[code].name, "message", text_json(message));
     if (error && field) json_object_set_new(error, "field", text_json(field));
     if (error && plan) json_object_set(error, "plan", plan);
     json_decref(plan);

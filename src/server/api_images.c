@@ -1,5 +1,5 @@
-/* The history over HTTP. Must never open a path that a client named: ids go to the jobs, and only paths that come
- * from there are opened. */
+/* The history over HTTP. Must never open a path that a client named: ids go to the jobs, and only
+ * paths that come from there are opened. */
 #include "base/memory.h"
 #include "server/api.h"
 #include "server/fields.h"
@@ -21,8 +21,8 @@ static void unknown(mebi__http_answer *a) {
 /* ---- lists ---- */
 
 typedef struct texts {
-    char q[1024], width[24], height[24], seed[24], from[40], to[40], favourite[8], trashed[8], cursor[24],
-        limit[24], job[MEBI__JOB_ID];
+    char q[1024], width[24], height[24], seed[24], from[40], to[40], favourite[8], trashed[8],
+        cursor[24], limit[24], job[MEBI__JOB_ID];
 } texts;
 
 static int number(const char *text, int64_t most, int64_t *n) {
@@ -87,7 +87,8 @@ void mebi__api_images(mebi__server *server, const mebi__http_request *q, mebi__h
     mebi_error err = {0};
     const char *bad = read_query(q, &t, &query);
     if (bad) {
-        mebi__answer_error_about(a, 0, MEBI__ERROR_BAD_REQUEST, "This value is not understood.", bad, NULL);
+        mebi__answer_error_about(a, 0, MEBI__ERROR_BAD_REQUEST, "This value is not understood.",
+                                 bad, NULL);
         return;
     }
     mebi_status status = mebi__jobs_images(mebi__server_jobs(server), &query, &found, &err);
@@ -98,10 +99,11 @@ void mebi__api_images(mebi__server *server, const mebi__http_request *q, mebi__h
     json_t *images = json_array();
     for (int i = 0; i < found.count; i++)
         json_array_append_new(images, mebi__view_image(&found.image[i]));
-    mebi__answer_json(a, 200, json_pack("{s:o, s:o, s:I}", "images", images, "next",
-                                        found.next ? json_sprintf("%lld", (long long)found.next)
-                                                   : json_null(),
-                                        "total", (json_int_t)found.total));
+    mebi__answer_json(
+        a, 200,
+        json_pack("{s:o, s:o, s:I}", "images", images, "next",
+                  found.next ? json_sprintf("%lld", (long long)found.next) : json_null(), "total",
+                  (json_int_t)found.total));
     mebi__images_free(&found);
 }
 
@@ -123,7 +125,8 @@ void mebi__api_image(mebi__server *server, const mebi__http_request *q, mebi__ht
     answer_image(a, status, &found, &err);
 }
 
-void mebi__api_image_change(mebi__server *server, const mebi__http_request *q, mebi__http_answer *a) {
+void mebi__api_image_change(mebi__server *server, const mebi__http_request *q,
+                            mebi__http_answer *a) {
     static const mebi__field table[] = {{"favourite", MEBI__FIELD_BOOL, 0, 0, 1, {NULL}}};
     int favourite = -1;
     mebi__fields_fault fault;
@@ -135,7 +138,8 @@ void mebi__api_image_change(mebi__server *server, const mebi__http_request *q, m
     json_decref(body);
     if (!good || favourite < 0) {
         mebi__answer_error_about(a, 422, MEBI__ERROR_BAD_REQUEST,
-                                 good ? "Say what is to change: {\"favourite\": true}." : fault.message,
+                                 good ? "Say what is to change: {\"favourite\": true}."
+                                      : fault.message,
                                  "favourite", NULL);
         return;
     }
@@ -144,7 +148,8 @@ void mebi__api_image_change(mebi__server *server, const mebi__http_request *q, m
     answer_image(a, status, &found, &err);
 }
 
-static void remove_forever(mebi__server *server, const mebi__http_request *q, mebi__http_answer *a) {
+static void remove_forever(mebi__server *server, const mebi__http_request *q,
+                           mebi__http_answer *a) {
     int removed = 0;
     mebi_error err = {0};
     mebi__images found = {0};
@@ -156,17 +161,20 @@ static void remove_forever(mebi__server *server, const mebi__http_request *q, me
     else if (!found.count) unknown(a);
     else
         mebi__answer_error(a, 0, MEBI__ERROR_CONFLICT,
-                           "Only pictures in the trash can be removed forever. Delete it without forever=1 first.");
+                           "Only pictures in the trash can be removed forever. Delete it without "
+                           "forever=1 first.");
     mebi__images_free(&found);
 }
 
-void mebi__api_image_delete(mebi__server *server, const mebi__http_request *q, mebi__http_answer *a) {
+void mebi__api_image_delete(mebi__server *server, const mebi__http_request *q,
+                            mebi__http_answer *a) {
     char forever[8];
     int yes = 0;
     mebi__images found = {0};
     mebi_error err = {0};
     if (mebi__http_query(q, "forever", forever, sizeof forever) < 0 || !truth(forever, &yes)) {
-        mebi__answer_error_about(a, 0, MEBI__ERROR_BAD_REQUEST, "forever takes 1 or 0.", "forever", NULL);
+        mebi__answer_error_about(a, 0, MEBI__ERROR_BAD_REQUEST, "forever takes 1 or 0.", "forever",
+                                 NULL);
         return;
     }
     if (yes) {
@@ -177,7 +185,8 @@ void mebi__api_image_delete(mebi__server *server, const mebi__http_request *q, m
     answer_image(a, status, &found, &err);
 }
 
-void mebi__api_image_restore(mebi__server *server, const mebi__http_request *q, mebi__http_answer *a) {
+void mebi__api_image_restore(mebi__server *server, const mebi__http_request *q,
+                             mebi__http_answer *a) {
     mebi__images found = {0};
     mebi_error err = {0};
     mebi_status status = mebi__jobs_restore(mebi__server_jobs(server), q->capture[0], &found, &err);
@@ -233,6 +242,7 @@ void mebi__api_image_file(mebi__server *server, const mebi__http_request *q, meb
                             q->capture[0]);
 }
 
-void mebi__api_image_thumbnail(mebi__server *server, const mebi__http_request *q, mebi__http_answer *a) {
+void mebi__api_image_thumbnail(mebi__server *server, const mebi__http_request *q,
+                               mebi__http_answer *a) {
     send_file(server, q, 1, a);
 }

@@ -16,8 +16,8 @@ static void answer_retry(mebi__http_answer *a, double seconds) {
     mebi__answer_header(a, "Retry-After", "%.0f", wait < 86400 ? wait : 86400);
 }
 
-void mebi__api_refused(mebi__http_answer *a, const mebi__job_refused *refused, const mebi_request *request,
-                       mebi_status status, const mebi_error *err) {
+void mebi__api_refused(mebi__http_answer *a, const mebi__job_refused *refused,
+                       const mebi_request *request, mebi_status status, const mebi_error *err) {
     json_t *plan = refused->planned ? mebi__view_plan(&refused->plan, request) : NULL;
     switch (refused->why) {
     case MEBI__REFUSED_REQUEST:
@@ -55,12 +55,13 @@ void mebi__api_submit(mebi__server *server, const mebi__http_request *q, mebi__h
     if (body && !mebi__order_read(server, body, &order, warnings, &fault))
         mebi__answer_error_about(a, 422, MEBI__ERROR_BAD_REQUEST, fault.message, fault.field, NULL);
     else if (body && (!order.request.prompt || !*order.request.prompt))
-        mebi__answer_error_about(a, 422, MEBI__ERROR_BAD_REQUEST,
-                                 "There is no prompt. Say what to draw: \"prompt\": \"a red apple\".",
-                                 "prompt", NULL);
+        mebi__answer_error_about(
+            a, 422, MEBI__ERROR_BAD_REQUEST,
+            "There is no prompt. Say what to draw: \"prompt\": \"a red apple\".", "prompt", NULL);
     else if (body) {
         mebi__job_order wanted = {order.request, order.priority, q->address};
-        mebi_status status = mebi__jobs_submit(mebi__server_jobs(server), &wanted, &job, &refused, &err);
+        mebi_status status =
+            mebi__jobs_submit(mebi__server_jobs(server), &wanted, &job, &refused, &err);
         if (status != MEBI_OK) mebi__api_refused(a, &refused, &order.request, status, &err);
         else {
             answer_job(a, 202, job, warnings);
@@ -75,7 +76,8 @@ void mebi__api_submit(mebi__server *server, const mebi__http_request *q, mebi__h
 /* ---- lists ---- */
 
 /* A whole number of the query; 0: *answer says what is wrong with it. */
-static int query_number(const mebi__http_request *q, const char *name, int64_t *n, mebi__http_answer *a) {
+static int query_number(const mebi__http_request *q, const char *name, int64_t *n,
+                        mebi__http_answer *a) {
     char text[24];
     int found = mebi__http_query(q, name, text, sizeof text);
     if (found == 0 || (found > 0 && !*text)) return 1;
@@ -84,7 +86,8 @@ static int query_number(const mebi__http_request *q, const char *name, int64_t *
         *n = strtoll(text, NULL, 10);
         return 1;
     }
-    mebi__answer_error_about(a, 0, MEBI__ERROR_BAD_REQUEST, "This takes a whole number.", name, NULL);
+    mebi__answer_error_about(a, 0, MEBI__ERROR_BAD_REQUEST, "This takes a whole number.", name,
+                             NULL);
     return 0;
 }
 
@@ -105,9 +108,10 @@ static int query_states(const mebi__http_request *q, unsigned *states, mebi__htt
         p += *p == ',';
     }
     if (!good)
-        mebi__answer_error_about(a, 0, MEBI__ERROR_BAD_REQUEST,
-                                 "state takes queued, running, done, failed and cancelled, with commas between.",
-                                 "state", NULL);
+        mebi__answer_error_about(
+            a, 0, MEBI__ERROR_BAD_REQUEST,
+            "state takes queued, running, done, failed and cancelled, with commas between.",
+            "state", NULL);
     return good;
 }
 
@@ -119,17 +123,18 @@ void mebi__api_jobs(mebi__server *server, const mebi__http_request *q, mebi__htt
     if (!query_number(q, "limit", &limit, a) || !query_number(q, "cursor", &cursor, a) ||
         !query_states(q, &states, a))
         return;
-    mebi_status status = mebi__jobs_list(mebi__server_jobs(server), states, limit > 200 ? 200 : (int)limit,
-                                         cursor, &list, &err);
+    mebi_status status = mebi__jobs_list(mebi__server_jobs(server), states,
+                                         limit > 200 ? 200 : (int)limit, cursor, &list, &err);
     if (status != MEBI_OK) {
         mebi__answer_failure(a, status, &err);
         return;
     }
     json_t *jobs = json_array();
     for (int i = 0; i < list.count; i++) json_array_append_new(jobs, mebi__view_job(list.job[i]));
-    mebi__answer_json(a, 200, json_pack("{s:o, s:o}", "jobs", jobs, "next",
-                                        list.next ? json_sprintf("%lld", (long long)list.next)
-                                                  : json_null()));
+    mebi__answer_json(
+        a, 200,
+        json_pack("{s:o, s:o}", "jobs", jobs, "next",
+                  list.next ? json_sprintf("%lld", (long long)list.next) : json_null()));
     mebi__job_list_free(&list);
 }
 
@@ -156,9 +161,10 @@ void mebi__api_cancel(mebi__server *server, const mebi__http_request *q, mebi__h
     if (status != MEBI_OK) mebi__answer_failure(a, status, &err);
     else if (how == MEBI__CANCEL_UNKNOWN) unknown(a);
     else if (how == MEBI__CANCEL_LATE)
-        mebi__answer_error(a, 0, MEBI__ERROR_CONFLICT,
-                           "The job has ended already; there is nothing to cancel. Its pictures can be deleted "
-                           "one by one.");
+        mebi__answer_error(
+            a, 0, MEBI__ERROR_CONFLICT,
+            "The job has ended already; there is nothing to cancel. Its pictures can be deleted "
+            "one by one.");
     else mebi__api_job(server, q, a);
 }
 

@@ -19,7 +19,8 @@ static int takes_gzip(const char *accepted) {
         const char *q = p + 4 + strspn(p + 4, " ");
         if (*q != ';') return 1;
         q += 1 + strspn(q + 1, " ");
-        return strncasecmp(q, "q=0", 3) != 0 || (q[3] == '.' && strspn(q + 4, "0") != strcspn(q + 4, ", "));
+        return strncasecmp(q, "q=0", 3) != 0 ||
+               (q[3] == '.' && strspn(q + 4, "0") != strcspn(q + 4, ", "));
     }
     return 0;
 }
@@ -32,7 +33,8 @@ static int has_tag(const char *tags, const char *tag) {
 static void send(const mebi__http_request *q, const mebi__asset *f, const char *caching,
                  mebi__http_answer *a) {
     if (!f) {
-        mebi__answer_error(a, 0, MEBI__ERROR_NOT_FOUND, "There is no such file in this server's page.");
+        mebi__answer_error(a, 0, MEBI__ERROR_NOT_FOUND,
+                           "There is no such file in this server's page.");
         return;
     }
     int packed = f->packed && takes_gzip(q->accept_encoding);

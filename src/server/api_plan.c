@@ -8,10 +8,11 @@
 enum { REQUESTS = 64 };
 
 /* Who has not written a prompt yet is planned for with one of usual length: some sixty tokens. */
-static const char usual_prompt[] =
-    "A wide view over a quiet harbour early in the morning, small wooden boats with worn paint, nets hung up to dry, "
-    "gulls on the posts, low mist over the water, warm light from behind the hills on the old brick houses, "
-    "reflections, fine detail, a photograph taken with a long lens.";
+static const char usual_prompt[] = "A wide view over a quiet harbour early in the morning, small "
+                                   "wooden boats with worn paint, nets hung up to dry, "
+                                   "gulls on the posts, low mist over the water, warm light from "
+                                   "behind the hills on the old brick houses, "
+                                   "reflections, fine detail, a photograph taken with a long lens.";
 
 static json_t *error_json(const char *code, const char *message, const char *field) {
     json_t *e = json_pack("{s:s, s:s}", "code", code, "message", message);
@@ -72,9 +73,10 @@ void mebi__api_plans(mebi__server *server, const mebi__http_request *q, mebi__ht
     json_t *plans = json_array();
     json_array_foreach(requests, i, one) {
         int status;
-        json_array_append_new(plans, json_is_object(one)
-                                         ? plan_one(server, one, &status)
-                                         : error_json("bad_request", "A request has to be an object.", NULL));
+        json_array_append_new(
+            plans, json_is_object(one)
+                       ? plan_one(server, one, &status)
+                       : error_json("bad_request", "A request has to be an object.", NULL));
     }
     json_decref(body);
     mebi__answer_json(a, 200, json_pack("{s:o}", "plans", plans));

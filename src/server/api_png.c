@@ -31,17 +31,19 @@ void mebi__api_png_info(mebi__server *server, const mebi__http_request *q, mebi_
     int width, height, count;
     mebi_png_text *texts = NULL;
     mebi_error err = {0};
-    mebi_status status = mebi__png_parse_texts("The picture", q->body, q->body_bytes, &width, &height, &texts,
-                                               &count, &err);
+    mebi_status status = mebi__png_parse_texts("The picture", q->body, q->body_bytes, &width,
+                                               &height, &texts, &count, &err);
     if (status != MEBI_OK) {
         mebi__answer_failure(a, status, &err);
         return;
     }
     const char *own = find(texts, count, "mebi"), *parameters = find(texts, count, "parameters");
     json_t *request = own ? checked(server, mebi__parameters_read_own(own)) : json_null();
-    if (json_is_null(request) && parameters) request = checked(server, mebi__parameters_read(parameters));
+    if (json_is_null(request) && parameters)
+        request = checked(server, mebi__parameters_read(parameters));
     json_t *text = parameters ? json_string(parameters) : json_null();
-    mebi__answer_json(a, 200, json_pack("{s:i, s:i, s:o, s:o}", "width", width, "height", height,
-                                        "parameters", text ? text : json_null(), "request", request));
+    mebi__answer_json(a, 200,
+                      json_pack("{s:i, s:i, s:o, s:o}", "width", width, "height", height,
+                                "parameters", text ? text : json_null(), "request", request));
     mebi_png_texts_free(texts);
 }

@@ -24,8 +24,9 @@ static void try_token(mebi__server *server, const mebi__http_request *q, const c
     mebi__guard *guard = mebi__server_guard(server);
     if (!mebi__guard_token(guard, token, strlen(token))) {
         mebi__guard_failed(guard, q->address);
-        mebi__answer_error(a, 0, MEBI__ERROR_UNAUTHORIZED,
-                           "This is not the server's token. Its operator finds it in the file of --token-file.");
+        mebi__answer_error(
+            a, 0, MEBI__ERROR_UNAUTHORIZED,
+            "This is not the server's token. Its operator finds it in the file of --token-file.");
         return;
     }
     mebi__guard_succeeded(guard, q->address);
@@ -42,7 +43,8 @@ void mebi__api_login(mebi__server *server, const mebi__http_request *q, mebi__ht
     int wait = guard->token ? mebi__guard_wait(guard, q->address) : 0;
     if (wait) {
         mebi__answer_error(a, 429, MEBI__ERROR_UNAUTHORIZED,
-                           "There were too many wrong tokens from this address. Try again in %d s.", wait);
+                           "There were too many wrong tokens from this address. Try again in %d s.",
+                           wait);
         mebi__answer_header(a, "Retry-After", "%d", wait);
         return;
     }
@@ -50,8 +52,8 @@ void mebi__api_login(mebi__server *server, const mebi__http_request *q, mebi__ht
     if (!body) return;
     if (!guard->token) answer_state(a, "none");
     else if (!mebi__fields_read(table, 1, body, &token, NULL, &fault) || !token)
-        mebi__answer_error_about(a, 422, MEBI__ERROR_BAD_REQUEST, "Send the token: {\"token\": \"...\"}.",
-                                 "token", NULL);
+        mebi__answer_error_about(a, 422, MEBI__ERROR_BAD_REQUEST,
+                                 "Send the token: {\"token\": \"...\"}.", "token", NULL);
     else try_token(server, q, token, a);
     json_decref(body);
 }

@@ -1,5 +1,5 @@
-/* Settings over HTTP. Must never change what decides which files are opened, who may ask, or where the server listens:
- * those are the operator's alone. */
+/* Settings over HTTP. Must never change what decides which files are opened, who may ask, or where
+ * the server listens: those are the operator's alone. */
 #include "base/memory.h"
 #include "base/writer.h"
 #include "config/config_set.h"
@@ -13,7 +13,8 @@
 #include <string.h>
 
 static const char *kind_name(mebi__setting_kind kind) {
-    static const char *const names[] = {"path", "word", "integer", "number", "budget", "size", "naming", "text"};
+    static const char *const names[] = {"path",   "word", "integer", "number",
+                                        "budget", "size", "naming",  "text"};
     return names[kind];
 }
 
@@ -21,7 +22,8 @@ static int is_servers(const mebi__setting *s) {
     return strncmp(s->name, "server.", 7) == 0;
 }
 
-/* A value from the environment or an option wins over the file: to write one there would change nothing. */
+/* A value from the environment or an option wins over the file: to write one there would change
+ * nothing. */
 static int is_editable(const mebi__config *c, int id) {
     const mebi__setting *s = &mebi__settings[id];
     return s->kind != MEBI__KIND_PATH && !is_servers(s) && c->value[id].origin <= MEBI__ORIGIN_FILE;
@@ -53,12 +55,12 @@ static json_t *setting_json(const mebi__config *c, int id) {
     const mebi__setting *s = &mebi__settings[id];
     json_t *words = json_array();
     for (int i = 0; s->words[i]; i++) json_array_append_new(words, json_string(s->words[i]));
-    return json_pack("{s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:s, s:b, s:b}", "name", s->name, "kind",
-                     kind_name(s->kind), "value", value_json(s, mebi__config_text(c, (mebi__setting_id)id)),
-                     "default", value_json(s, s->fallback), "origin", mebi__origin_name(c->value[id].origin),
-                     "words", words, "minimum", limit_json(s, s->minimum), "maximum",
-                     limit_json(s, s->maximum), "help", s->help, "editable", is_editable(c, id), "restart",
-                     needs_restart(id));
+    return json_pack(
+        "{s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:s, s:b, s:b}", "name", s->name, "kind",
+        kind_name(s->kind), "value", value_json(s, mebi__config_text(c, (mebi__setting_id)id)),
+        "default", value_json(s, s->fallback), "origin", mebi__origin_name(c->value[id].origin),
+        "words", words, "minimum", limit_json(s, s->minimum), "maximum", limit_json(s, s->maximum),
+        "help", s->help, "editable", is_editable(c, id), "restart", needs_restart(id));
 }
 
 /* Under the lock. */
@@ -108,7 +110,8 @@ static int has_control(const char *text) {
 }
 
 /* 0: err has the sentence. */
-static int read_change(const mebi__config *c, const char *name, const json_t *v, change *to, mebi_error *err) {
+static int read_change(const mebi__config *c, const char *name, const json_t *v, change *to,
+                       mebi_error *err) {
     char given[MEBI__VALUE_BYTES];
     to->id = find_setting(name);
     to->reset = json_is_null(v);
@@ -117,16 +120,17 @@ static int read_change(const mebi__config *c, const char *name, const json_t *v,
         return 0;
     }
     if (!is_editable(c, to->id)) {
-        (void)mebi__fail(err, MEBI_BAD_ARGUMENT,
-                         "%s can't be changed from here: it is a path, or of the server itself, or given by an "
-                         "option or the environment.",
-                         name);
+        (void)mebi__fail(
+            err, MEBI_BAD_ARGUMENT,
+            "%s can't be changed from here: it is a path, or of the server itself, or given by an "
+            "option or the environment.",
+            name);
         return 0;
     }
     if (to->reset) return 1;
     if (!value_text(v, given, sizeof given) || has_control(given)) {
-        (void)mebi__fail(err, MEBI_BAD_ARGUMENT, "%s takes one value: text, a number, or null for the default.",
-                         name);
+        (void)mebi__fail(err, MEBI_BAD_ARGUMENT,
+                         "%s takes one value: text, a number, or null for the default.", name);
         return 0;
     }
     return mebi__value_check(&mebi__settings[to->id], name, given, to->text, err) == MEBI_OK;
@@ -146,7 +150,9 @@ static void write_value(FILE *f, const char *name, const char *text) {
 /* All that came from a file, those of a group below its name. */
 static void write_settings(FILE *f, const mebi__config *c) {
     char group[40] = "";
-    fputs("# Written by mebi serve; its page's settings. `mebi config --init` tells what there is.\n", f);
+    fputs(
+        "# Written by mebi serve; its page's settings. `mebi config --init` tells what there is.\n",
+        f);
     for (int i = 0; i < MEBI__SETTINGS; i++) {
         const char *name = mebi__settings[i].name, *dot = strchr(name, '.');
         if (c->value[i].origin != MEBI__ORIGIN_FILE) continue;
@@ -178,7 +184,8 @@ static mebi_status write_file(const mebi__config *c, const char *path, mebi_erro
 }
 
 /* All or nothing but for memory that runs out in between. */
-static mebi_status apply(mebi__config *c, const change *changes, int count, const char *path, mebi_error *err) {
+static mebi_status apply(mebi__config *c, const change *changes, int count, const char *path,
+                         mebi_error *err) {
     for (int i = 0; i < count; i++) {
         mebi__value *v = &c->value[changes[i].id];
         if (changes[i].reset) {
@@ -191,7 +198,8 @@ static mebi_status apply(mebi__config *c, const change *changes, int count, cons
     return write_file(c, path, err);
 }
 
-static void change_all(mebi__server *server, mebi__config *c, const json_t *body, mebi__http_answer *a) {
+static void change_all(mebi__server *server, mebi__config *c, const json_t *body,
+                       mebi__http_answer *a) {
     change changes[MEBI__SETTINGS];
     int count = 0;
     const char *name;
@@ -210,12 +218,14 @@ static void change_all(mebi__server *server, mebi__config *c, const json_t *body
     else mebi__answer_json(a, 200, all_json(server, c));
 }
 
-void mebi__api_settings_change(mebi__server *server, const mebi__http_request *q, mebi__http_answer *a) {
+void mebi__api_settings_change(mebi__server *server, const mebi__http_request *q,
+                               mebi__http_answer *a) {
     json_t *body = mebi__body_read(q, a);
     if (!body) return;
     if (!mebi__server_config_path(server))
-        mebi__answer_error(a, 0, MEBI__ERROR_FORBIDDEN,
-                           "Settings come from the file that --config named, and are changed there.");
+        mebi__answer_error(
+            a, 0, MEBI__ERROR_FORBIDDEN,
+            "Settings come from the file that --config named, and are changed there.");
     else {
         change_all(server, mebi__server_config(server), body, a);
         mebi__server_config_done(server);

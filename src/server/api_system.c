@@ -27,7 +27,8 @@ void mebi__api_health(mebi__server *server, const mebi__http_request *q, mebi__h
     mebi__answer_json(a, 503,
                       json_pack("{s:s, s:o, s:f}", "status",
                                 ready == MEBI__JOBS_LOADING ? "loading" : "trouble", "message",
-                                why ? why : json_string("The model can't be opened."), "fraction", fraction));
+                                why ? why : json_string("The model can't be opened."), "fraction",
+                                fraction));
     mebi__answer_header(a, "Retry-After", "%d", 2);
 }
 
@@ -35,9 +36,10 @@ void mebi__api_health(mebi__server *server, const mebi__http_request *q, mebi__h
 
 static json_t *model(mebi__server *server, const mebi_engine_info *info) {
     json_t *name = json_string(mebi__jobs_model_name(mebi__server_jobs(server)));
-    return json_pack("{s:o, s:s, s:i, s:i, s:i}", "name", name ? name : json_string("model"), "hash",
-                     info->model_hash ? info->model_hash : "", "native_side", info->native_side,
-                     "size_multiple", info->size_multiple, "largest_side", info->largest_side);
+    return json_pack("{s:o, s:s, s:i, s:i, s:i}", "name", name ? name : json_string("model"),
+                     "hash", info->model_hash ? info->model_hash : "", "native_side",
+                     info->native_side, "size_multiple", info->size_multiple, "largest_side",
+                     info->largest_side);
 }
 
 static size_t machine_bytes(void) {
@@ -53,8 +55,9 @@ static const char *profile(void) {
 
 static json_t *device(mebi__server *server, const mebi_engine_info *info) {
     json_t *name = json_string(mebi__server_machine(server));
-    return json_pack("{s:s, s:i, s:s, s:o}", "cpu", info->cpu ? info->cpu : "", "threads", info->threads,
-                     "precision", mebi_precision_name(info->precision), "name", name ? name : json_string(""));
+    return json_pack("{s:s, s:i, s:s, s:o}", "cpu", info->cpu ? info->cpu : "", "threads",
+                     info->threads, "precision", mebi_precision_name(info->precision), "name",
+                     name ? name : json_string(""));
 }
 
 static json_t *memory(mebi__server *server, const mebi__queue *queue) {
@@ -89,8 +92,8 @@ static json_t *licences(void) {
         {"libyaml", "MIT", "https://github.com/yaml/libyaml"}};
     json_t *list = json_array();
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", all[i][0], "licence", all[i][1],
-                                              "url", all[i][2]));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", all[i][0], "licence",
+                                              all[i][1], "url", all[i][2]));
     return list;
 }
 
@@ -102,10 +105,11 @@ void mebi__api_system(mebi__server *server, const mebi__http_request *q, mebi__h
     mebi__queue queue = mebi__jobs_queue(mebi__server_jobs(server));
     mebi__moment_text(mebi__server_started(server), started);
     mebi__answer_json(a, 200,
-                      json_pack("{s:s, s:o, s:o, s:o, s:s, s:o, s:s, s:o}", "version", mebi_version(),
-                                "model", model(server, &info), "device", device(server, &info), "memory",
-                                memory(server, &queue), "profile", profile(), "queue",
-                                mebi__view_queue(&queue), "started", started, "licences", licences()));
+                      json_pack("{s:s, s:o, s:o, s:o, s:s, s:o, s:s, s:o}", "version",
+                                mebi_version(), "model", model(server, &info), "device",
+                                device(server, &info), "memory", memory(server, &queue), "profile",
+                                profile(), "queue", mebi__view_queue(&queue), "started", started,
+                                "licences", licences()));
 }
 
 void mebi__api_memory(mebi__server *server, const mebi__http_request *q, mebi__http_answer *a) {
@@ -114,8 +118,8 @@ void mebi__api_memory(mebi__server *server, const mebi__http_request *q, mebi__h
     int found = mebi__http_query(q, "since", text, sizeof text);
     if (found > 0 && *text) since = strtod(text, &end);
     if (found < 0 || (found > 0 && *text && (*end || text[strspn(text, "0123456789.")]))) {
-        mebi__answer_error_about(a, 0, MEBI__ERROR_BAD_REQUEST, "since takes seconds since the server's start.",
-                                 "since", NULL);
+        mebi__answer_error_about(a, 0, MEBI__ERROR_BAD_REQUEST,
+                                 "since takes seconds since the server's start.", "since", NULL);
         return;
     }
     mebi__answer_json(a, 200, mebi__vitals_view(mebi__server_vitals(server), since));

@@ -13,14 +13,17 @@ static int add(mebi__server *server, mebi__zip *zip, const json_t *id, mebi__htt
     char *path = NULL, name[MEBI__IMAGE_ID + 16];
     mebi_error err = {0};
     const char *text = json_string_value(id);
-    mebi_status status = text ? mebi__jobs_image_file(mebi__server_jobs(server), text, &path, &err) : MEBI_OK;
+    mebi_status status =
+        text ? mebi__jobs_image_file(mebi__server_jobs(server), text, &path, &err) : MEBI_OK;
     if (status != MEBI_OK) mebi__answer_failure(a, status, &err);
     else if (!path)
-        mebi__answer_error_about(a, 404, MEBI__ERROR_NOT_FOUND, "One of the ids is of no picture.", "ids", NULL);
+        mebi__answer_error_about(a, 404, MEBI__ERROR_NOT_FOUND, "One of the ids is of no picture.",
+                                 "ids", NULL);
     if (!path) return 0;
     snprintf(name, sizeof name, "mebi_%.55s.png", text);
     if (mebi__zip_add(zip, path, name)) return 1;
-    mebi__answer_error(a, 0, MEBI__ERROR_BAD_REQUEST, "There are more than %d pictures.", MEBI__ZIP_FILES);
+    mebi__answer_error(a, 0, MEBI__ERROR_BAD_REQUEST, "There are more than %d pictures.",
+                       MEBI__ZIP_FILES);
     return 0;
 }
 

@@ -1,4 +1,5 @@
-/* Files that are part of the program: the page, and the API's description. Made by tools/embed at build time. */
+/* Files that are part of the program: the page, and the API's description. Made by tools/embed at
+ * build time. */
 #ifndef MEBI_SERVER_ASSETS_H
 #define MEBI_SERVER_ASSETS_H
 

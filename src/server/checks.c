@@ -1,4 +1,5 @@
-/* Checks of machine and model. The last few are remembered. Must never run beside a job: the jobs' worker runs them. */
+/* Checks of machine and model. The last few are remembered. Must never run beside a job: the jobs'
+ * worker runs them. */
 #include "server/checks.h"
 
 #include "base/memory.h"
@@ -105,8 +106,9 @@ static json_t *view(const check *one) {
     static const char *const states[] = {"queued", "running", "done", "failed", "cancelled"};
     json_t *words = json_string(one->words);
     return json_pack("{s:s, s:s, s:s, s:{s:f, s:o}, s:O?}", "id", one->id, "kind",
-                     one->is_bench ? "bench" : "doctor", "state", states[one->state], "progress", "fraction",
-                     one->fraction, "words", words ? words : json_string(""), "report", one->report);
+                     one->is_bench ? "bench" : "doctor", "state", states[one->state], "progress",
+                     "fraction", one->fraction, "words", words ? words : json_string(""), "report",
+                     one->report);
 }
 
 typedef struct order {
@@ -130,17 +132,20 @@ static void start(mebi__checks *c, const order *o, mebi__http_answer *a) {
     check *one = begin(c, o);
     json_t *shown = one ? view(one) : NULL;
     pthread_mutex_unlock(&c->lock);
-    mebi_status status = one ? mebi__jobs_exclusive(c->jobs, work, ended, c, &err) : MEBI_BAD_ARGUMENT;
+    mebi_status status =
+        one ? mebi__jobs_exclusive(c->jobs, work, ended, c, &err) : MEBI_BAD_ARGUMENT;
     if (status == MEBI_OK) {
         mebi__answer_json(a, 202, shown);
         return;
     }
     if (one) ended(c, 0);
     json_decref(shown);
-    mebi__answer_error(a, 0, MEBI__ERROR_CONFLICT, "A check is under way already. Wait for its end.");
+    mebi__answer_error(a, 0, MEBI__ERROR_CONFLICT,
+                       "A check is under way already. Wait for its end.");
 }
 
-void mebi__api_check_start(mebi__server *server, const mebi__http_request *q, mebi__http_answer *a) {
+void mebi__api_check_start(mebi__server *server, const mebi__http_request *q,
+                           mebi__http_answer *a) {
     static const mebi__field table[] = {
         {"kind", MEBI__FIELD_WORD, offsetof(order, kind), 0, 0, {"doctor", "bench"}},
         {"quick", MEBI__FIELD_BOOL, offsetof(order, quick), 0, 1, {NULL}}};
@@ -152,9 +157,9 @@ void mebi__api_check_start(mebi__server *server, const mebi__http_request *q, me
     int good = mebi__fields_read(table, 2, body, &o, NULL, &fault);
     json_decref(body);
     if (!good || o.kind < 0)
-        mebi__answer_error_about(a, 422, MEBI__ERROR_BAD_REQUEST,
-                                 good ? "Say which: \"kind\": \"doctor\" or \"bench\"." : fault.message, "kind",
-                                 NULL);
+        mebi__answer_error_about(
+            a, 422, MEBI__ERROR_BAD_REQUEST,
+            good ? "Say which: \"kind\": \"doctor\" or \"bench\"." : fault.message, "kind", NULL);
     else if (!c->ways.run)
         mebi__answer_error(a, 0, MEBI__ERROR_UNAVAILABLE,
                            "This server can't run that check. On its machine: mebi %s.",
@@ -194,6 +199,7 @@ void mebi__api_check_html(mebi__server *server, const mebi__http_request *q, meb
     }
     mebi__answer_owned(a, 200, "text/html; charset=utf-8", html, strlen(html), free);
     /* The report is one file with its style in it, and needs nothing else. */
-    mebi__answer_header(a, "Content-Security-Policy",
-                        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'");
+    mebi__answer_header(
+        a, "Content-Security-Policy",
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'");
 }

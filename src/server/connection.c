@@ -1,5 +1,5 @@
-/* Connections as the core counts them. Must never close a descriptor: the HTTP library does, and only cuts reach a
- * socket from here. */
+/* Connections as the core counts them. Must never close a descriptor: the HTTP library does, and
+ * only cuts reach a socket from here. */
 #include "server/connection.h"
 
 #include "base/memory.h"
@@ -47,7 +47,8 @@ static void find_own(int fd, char *own, size_t bytes) {
     snprintf(own, bytes, strchr(address, ':') ? "[%s]" : "%s", address);
 }
 
-mebi__connection *mebi__connections_add(mebi__connections *all, int fd, const struct sockaddr *from) {
+mebi__connection *mebi__connections_add(mebi__connections *all, int fd,
+                                        const struct sockaddr *from) {
     mebi__connection *c = mebi__alloc(MEBI__TAG_GENERAL, sizeof *c);
     if (!c) return NULL;
     c->fd = fd;

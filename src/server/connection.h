@@ -1,4 +1,5 @@
-/* Connections as the core counts them: how many there are, whose, and how long each has kept us waiting. */
+/* Connections as the core counts them: how many there are, whose, and how long each has kept us
+ * waiting. */
 #ifndef MEBI_SERVER_CONNECTION_H
 #define MEBI_SERVER_CONNECTION_H
 
@@ -23,7 +24,8 @@ typedef struct mebi__connections {
 /* 1 if one more from there may come. */
 int mebi__connections_may(mebi__connections *all, const struct sockaddr *from);
 /* NULL: no memory. */
-mebi__connection *mebi__connections_add(mebi__connections *all, int fd, const struct sockaddr *from);
+mebi__connection *mebi__connections_add(mebi__connections *all, int fd,
+                                        const struct sockaddr *from);
 void mebi__connections_remove(mebi__connections *all, mebi__connection *one);
 void mebi__connections_wait(mebi__connections *all, mebi__connection *one, int waiting);
 /* Cuts those that have been waited for longer; their requests end as broken ones do. */

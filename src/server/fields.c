@@ -1,4 +1,5 @@
-/* JSON bodies. Must never hand a value on that the table does not allow, and never nest deeper than it says. */
+/* JSON bodies. Must never hand a value on that the table does not allow, and never nest deeper than
+ * it says. */
 #include "server/fields.h"
 
 #include "config/nearest.h"
@@ -31,7 +32,8 @@ int mebi__body_is_flat(const char *text, size_t bytes, int depth) {
 json_t *mebi__body_read(const mebi__http_request *q, mebi__http_answer *a) {
     json_error_t why;
     if (q->body_bytes == 0) {
-        mebi__answer_error(a, 0, MEBI__ERROR_BAD_REQUEST, "The body is empty; it has to be a JSON object.");
+        mebi__answer_error(a, 0, MEBI__ERROR_BAD_REQUEST,
+                           "The body is empty; it has to be a JSON object.");
         return NULL;
     }
     if (!mebi__utf8_good(q->body, q->body_bytes)) {
@@ -40,13 +42,14 @@ json_t *mebi__body_read(const mebi__http_request *q, mebi__http_answer *a) {
     }
     if (!mebi__body_is_flat(q->body, q->body_bytes, MEBI__BODY_DEPTH)) {
         mebi__answer_error(a, 0, MEBI__ERROR_BAD_REQUEST,
-                           "The body nests more than %d deep, which no request here needs.", MEBI__BODY_DEPTH);
+                           "The body nests more than %d deep, which no request here needs.",
+                           MEBI__BODY_DEPTH);
         return NULL;
     }
     json_t *o = json_loadb(q->body, q->body_bytes, JSON_REJECT_DUPLICATES, &why);
     if (!o) {
-        mebi__answer_error(a, 0, MEBI__ERROR_BAD_REQUEST, "The body is not JSON, line %d: %.160s.", why.line,
-                           why.text);
+        mebi__answer_error(a, 0, MEBI__ERROR_BAD_REQUEST, "The body is not JSON, line %d: %.160s.",
+                           why.line, why.text);
         return NULL;
     }
     if (json_is_object(o)) return o;
@@ -58,7 +61,8 @@ json_t *mebi__body_read(const mebi__http_request *q, mebi__http_answer *a) {
 /* ---- tables ---- */
 
 /* "There is no field ..."; the name is cut, at a character's begin. */
-static void unknown(const mebi__field *table, int count, const char *name, char *text, size_t bytes) {
+static void unknown(const mebi__field *table, int count, const char *name, char *text,
+                    size_t bytes) {
     int length = (int)strlen(name);
     if (length > 60) {
         length = 60;
@@ -76,7 +80,8 @@ static int refuse(const mebi__field *f, mebi__fields_fault *fault, const char *t
     return 0;
 }
 
-static int read_whole(const mebi__field *f, const json_t *v, int64_t *n, mebi__fields_fault *fault) {
+static int read_whole(const mebi__field *f, const json_t *v, int64_t *n,
+                      mebi__fields_fault *fault) {
     char takes[100];
     double d = json_real_value(v);
     /* An integer is compared as one: as a double it might be rounded to a limit. */
@@ -101,12 +106,16 @@ static int read_word(const mebi__field *f, const json_t *v, int *to, mebi__field
         }
         size_t used = strlen(takes);
         snprintf(takes + used, sizeof takes - used, "%s\"%s\"",
-                 i == 0 ? "" : f->words[i + 1] ? ", " : " or ", f->words[i]);
+                 i == 0            ? ""
+                 : f->words[i + 1] ? ", "
+                                   : " or ",
+                 f->words[i]);
     }
     return refuse(f, fault, takes);
 }
 
-static int read_text(const mebi__field *f, const json_t *v, const char **to, mebi__fields_fault *fault) {
+static int read_text(const mebi__field *f, const json_t *v, const char **to,
+                     mebi__fields_fault *fault) {
     char takes[100];
     if (json_is_string(v) && (double)json_string_length(v) <= f->maximum) {
         *to = json_string_value(v);
@@ -128,7 +137,8 @@ static int read_value(const mebi__field *f, json_t *v, char *to, mebi__fields_fa
     case MEBI__FIELD_WIDE: return read_whole(f, v, (int64_t *)to, fault);
     case MEBI__FIELD_NUMBER:
         snprintf(takes, sizeof takes, "a number from %g to %g", f->minimum, f->maximum);
-        if (!json_is_number(v) || !(d >= f->minimum && d <= f->maximum)) return refuse(f, fault, takes);
+        if (!json_is_number(v) || !(d >= f->minimum && d <= f->maximum))
+            return refuse(f, fault, takes);
         *(float *)to = (float)d;
         return 1;
     case MEBI__FIELD_BOOL:
@@ -151,7 +161,8 @@ int mebi__fields_read(const mebi__field *table, int count, const json_t *object,
         const mebi__field *f = NULL;
         for (int i = 0; i < count && !f; i++)
             if (strcmp(table[i].name, name) == 0) f = &table[i];
-        if (f && !json_is_null(v) && !read_value(f, v, (char *)structure + f->offset, fault)) return 0;
+        if (f && !json_is_null(v) && !read_value(f, v, (char *)structure + f->offset, fault))
+            return 0;
         if (f) continue;
         unknown(table, count, name, fault->message, sizeof fault->message);
         if (!warnings) return 0;

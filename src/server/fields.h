@@ -37,8 +37,9 @@ typedef struct mebi__fields_fault {
     char field[64], message[300];
 } mebi__fields_fault;
 
-/* Fills what the object has of the table; null is as if it were not there. 0: *fault says what is wrong. Names that are
- * in no table become sentences in `warnings` (an array, or NULL: they are errors). */
+/* Fills what the object has of the table; null is as if it were not there. 0: *fault says what is
+ * wrong. Names that are in no table become sentences in `warnings` (an array, or NULL: they are
+ * errors). */
 int mebi__fields_read(const mebi__field *table, int count, const json_t *object, void *structure,
                       json_t *warnings, mebi__fields_fault *fault);
 

@@ -1,5 +1,5 @@
-/* Who may ask. Must never let a comparison's time tell where a secret differs, and never hold a secret in what it
- * says. */
+/* Who may ask. Must never let a comparison's time tell where a secret differs, and never hold a
+ * secret in what it says. */
 #include "server/guard.h"
 
 #include "base/memory.h"
@@ -19,13 +19,15 @@ enum { SESSION_SECONDS = 30 * 24 * 3600 };
 static mebi_status check_token(const char *path, const char *token, size_t bytes, mebi_error *err) {
     for (size_t i = 0; i < bytes; i++)
         if (token[i] <= ' ' || token[i] > '~')
-            return mebi__fail(err, MEBI_BAD_FILE,
-                              "%.300s holds something else than a token: one line of letters, digits and signs, "
-                              "without spaces.",
-                              path);
+            return mebi__fail(
+                err, MEBI_BAD_FILE,
+                "%.300s holds something else than a token: one line of letters, digits and signs, "
+                "without spaces.",
+                path);
     if (bytes < MEBI__TOKEN_LEAST || bytes > MEBI__TOKEN_MOST)
         return mebi__fail(err, MEBI_BAD_FILE,
-                          "The token in %.300s has %zu characters; it needs %d to %d. Make one: openssl rand -hex "
+                          "The token in %.300s has %zu characters; it needs %d to %d. Make one: "
+                          "openssl rand -hex "
                           "24 > FILE.",
                           path, bytes, MEBI__TOKEN_LEAST, MEBI__TOKEN_MOST);
     return MEBI_OK;
@@ -70,7 +72,8 @@ void mebi__guard_close(mebi__guard *g) {
 static int equal_in_time(const char *a, const char *secret, size_t bytes, size_t secret_bytes) {
     unsigned different = bytes != secret_bytes;
     for (size_t i = 0; i < bytes; i++)
-        different |= (unsigned char)a[i] ^ (unsigned char)secret[secret_bytes ? i % secret_bytes : 0];
+        different |=
+            (unsigned char)a[i] ^ (unsigned char)secret[secret_bytes ? i % secret_bytes : 0];
     return different == 0;
 }
 
@@ -81,7 +84,8 @@ int mebi__guard_token(const mebi__guard *g, const char *given, size_t bytes) {
 /* ---- Authorization ---- */
 
 static int base64_value(int c) {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const char *at = c ? strchr(letters, c) : NULL;
     return at ? (int)(at - letters) : -1;
 }
@@ -119,8 +123,9 @@ int mebi__guard_authorization(const mebi__guard *g, const char *header) {
 mebi_status mebi__guard_name(mebi__guard *g, const char *name, mebi_error *err) {
     size_t length = strlen(name);
     int bracketed = name[0] == '[';
-    const char *plain = bracketed ? "0123456789abcdefABCDEF:.[]"
-                                  : "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+    const char *plain = bracketed
+                            ? "0123456789abcdefABCDEF:.[]"
+                            : "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
     if (length == 0 || length > 253 || strspn(name, plain) != length ||
         (bracketed && name[length - 1] != ']'))
         return mebi__fail(err, MEBI_BAD_ARGUMENT,
@@ -193,8 +198,8 @@ int mebi__guard_wait(mebi__guard *g, const char *address) {
     pthread_mutex_lock(&g->lock);
     int i = trier_place(g, key);
     double left = g->trier[i].since + MEBI__GUARD_WINDOW - mebi__now_seconds();
-    int blocked = strcmp(g->trier[i].address, key) == 0 && g->trier[i].failed >= MEBI__GUARD_TRIES &&
-                  left > 0;
+    int blocked = strcmp(g->trier[i].address, key) == 0 &&
+                  g->trier[i].failed >= MEBI__GUARD_TRIES && left > 0;
     pthread_mutex_unlock(&g->lock);
     return blocked ? (int)left + 1 : 0;
 }
@@ -227,7 +232,8 @@ void mebi__guard_succeeded(mebi__guard *g, const char *address) {
 
 void mebi__guard_login(mebi__guard *g, char id[MEBI__SESSION_DIGITS + 1]) {
     unsigned char bits[MEBI__SESSION_DIGITS / 2];
-    while (getrandom(bits, sizeof bits, 0) != (ssize_t)sizeof bits) {}
+    while (getrandom(bits, sizeof bits, 0) != (ssize_t)sizeof bits) {
+    }
     for (size_t i = 0; i < sizeof bits; i++) snprintf(id + 2 * i, 3, "%02x", bits[i]);
     pthread_mutex_lock(&g->lock);
     int oldest = 0;

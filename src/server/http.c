@@ -1,6 +1,6 @@
-/* The HTTP core over libmicrohttpd: a few threads with an epoll each; answers that wait are suspended and cost no
- * thread. Must never run a handler for a request that has not passed every check, and never hold one's body beyond
- * its limit. */
+/* The HTTP core over libmicrohttpd: a few threads with an epoll each; answers that wait are
+ * suspended and cost no thread. Must never run a handler for a request that has not passed every
+ * check, and never hold one's body beyond its limit. */
 #include "server/http.h"
 
 #include "base/memory.h"
@@ -55,9 +55,9 @@ typedef struct exchange {
 
 /* ---- answers ---- */
 
-static const char policy[] =
-    "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; connect-src 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+static const char policy[] = "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; "
+                             "script-src 'self'; connect-src 'self'; "
+                             "frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 static void add_headers(struct MHD_Response *r, const mebi__http_answer *a) {
     int caching = 0, policed = 0;
@@ -131,8 +131,8 @@ static struct MHD_Response *stream_response(struct MHD_Connection *c, mebi__http
     s->source = a->source;
     s->connection = c;
     pthread_mutex_init(&s->lock, NULL);
-    struct MHD_Response *r =
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, s, end_stream);
+    struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
+                                                               read_stream, s, end_stream);
     if (!r) {
         pthread_mutex_destroy(&s->lock);
         mebi__free(s);
@@ -183,7 +183,8 @@ static void *on_line(void *context, const char *uri, struct MHD_Connection *c) {
 
 /* Takes a piece of the body. 0: no memory. */
 static int take_body(exchange *e, const char *data, size_t bytes, size_t limit) {
-    size_t have = e->request.body_bytes, wanted = have + bytes + 1, room = e->room ? e->room : FIRST_BODY;
+    size_t have = e->request.body_bytes, wanted = have + bytes + 1,
+           room = e->room ? e->room : FIRST_BODY;
     if (e->too_long || bytes > limit - have) {
         e->too_long = 1;
         return 1;
@@ -217,8 +218,8 @@ static enum MHD_Result begin(mebi__http *http, struct MHD_Connection *c, exchang
     mebi__http_answer a = {.fd = -1};
     e->begun = 1;
     mebi__connections_wait(&http->connections, e->connection, 1);
-    if (mebi__http_checks(c, http->server, e->method, e->refusal, e->connection ? e->connection->own : "",
-                          &e->request, &a))
+    if (mebi__http_checks(c, http->server, e->method, e->refusal,
+                          e->connection ? e->connection->own : "", &e->request, &a))
         return MHD_YES;
     return send_answer(c, e, &a);
 }
@@ -258,8 +259,9 @@ static void on_completed(void *context, struct MHD_Connection *c, void **state,
     if (class >= 1 && class <= 5) atomic_fetch_add(&http->by_class[class], 1);
     if (e->begun)
         mebi__log_asked(mebi__server_log(http->server),
-                        &(mebi__log_request){e->method, e->request.path, e->request.address, e->status,
-                                             mebi__now_seconds() - e->began, e->request.body_bytes});
+                        &(mebi__log_request){e->method, e->request.path, e->request.address,
+                                             e->status, mebi__now_seconds() - e->began,
+                                             e->request.body_bytes});
     if (e->body) explicit_bzero(e->body, e->request.body_bytes);
     mebi__free(e->body);
     mebi__free(e);
@@ -282,7 +284,8 @@ static void on_connection(void *context, struct MHD_Connection *c, void **state,
         *state = NULL;
         return;
     }
-    const union MHD_ConnectionInfo *fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *fd =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
     int socket = fd ? fd->connect_fd : -1;
     const union MHD_ConnectionInfo *from =
         MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
@@ -303,16 +306,17 @@ static void no_words(void *context, const char *format, va_list args) {
 
 static struct MHD_Daemon *start_daemon(mebi__http *http, const mebi__http_limits *l, int socket) {
     return MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0,
-        on_arrival, http, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, no_words, NULL,
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG,
+        0, on_arrival, http, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, no_words, NULL,
         MHD_OPTION_LISTEN_SOCKET, (MHD_socket)socket, MHD_OPTION_THREAD_POOL_SIZE,
         (unsigned)or_usual(l->threads, THREADS), MHD_OPTION_CONNECTION_LIMIT,
-        /* Each thread has a share of them, and the shares fill unevenly: ours is the limit that counts. */
-        (unsigned)(http->connections.most * 2 + 16), MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)or_usual(l->idle_seconds, IDLE_SECONDS),
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, on_line, http,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
-        http, MHD_OPTION_END);
+        /* Each thread has a share of them, and the shares fill unevenly: ours is the limit that
+           counts. */
+        (unsigned)(http->connections.most * 2 + 16), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HEAD_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)or_usual(l->idle_seconds, IDLE_SECONDS), MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_URI_LOG_CALLBACK, on_line, http, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_END);
 }
 
 mebi_status mebi__http_open(const mebi__http_params *params, mebi__http **out, mebi_error *err) {

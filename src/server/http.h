@@ -1,5 +1,6 @@
-/* The HTTP core: connections, their limits and times, and what is asked and answered on them. One place checks
- * method, path, host, origin, token and sizes before any handler runs; handlers never see a connection. */
+/* The HTTP core: connections, their limits and times, and what is asked and answered on them. One
+ * place checks method, path, host, origin, token and sizes before any handler runs; handlers never
+ * see a connection. */
 #ifndef MEBI_SERVER_HTTP_H
 #define MEBI_SERVER_HTTP_H
 
@@ -40,15 +41,16 @@ typedef struct mebi__http_request {
     const char *body; /* terminated by a 0 byte that body_bytes does not count */
     size_t body_bytes;
     const char *none_match, *last_event, *accept_encoding; /* headers; NULL: not sent */
-    char session[80]; /* the cookie's value; "" if none */
-    int logged_in;    /* 1: came with a token or a session; always 1 where no token is needed */
+    char session[80];                                      /* the cookie's value; "" if none */
+    int logged_in; /* 1: came with a token or a session; always 1 where no token is needed */
 } mebi__http_request;
 
 /* Produces an answer's bytes piece by piece. */
 typedef struct mebi__http_source {
     void *context;
-    /* Fills up to room bytes; returns how many, 0 at the end, -1 for a failure, or MEBI__HTTP_WAIT: there are
-     * none yet, and mebi__http_wake has been arranged for (waker was kept by the source before it returned). */
+    /* Fills up to room bytes; returns how many, 0 at the end, -1 for a failure, or MEBI__HTTP_WAIT:
+     * there are none yet, and mebi__http_wake has been arranged for (waker was kept by the source
+     * before it returned). */
     ssize_t (*read)(void *context, char *to, size_t room);
     /* Called before the first read: the waker, for mebi__http_wake. NULL: never waits. */
     void (*begin)(void *context, void *waker);
@@ -60,11 +62,12 @@ enum { MEBI__HTTP_WAIT = -2 };
 typedef struct mebi__http_answer {
     int status;
     const char *type; /* Content-Type; static */
-    /* The body: bytes at data. release (may be NULL: static bytes) frees it when it has been sent. */
+    /* The body: bytes at data. release (may be NULL: static bytes) frees it when it has been sent.
+     */
     const void *data;
     size_t bytes;
     void (*release)(void *data);
-    int fd; /* or a file of `bytes` bytes, which the core closes; -1: none */
+    int fd;                   /* or a file of `bytes` bytes, which the core closes; -1: none */
     mebi__http_source source; /* or these, if source.read is set */
     int headers;
     struct {
@@ -78,10 +81,11 @@ typedef void (*mebi__handler)(mebi__server *server, const mebi__http_request *re
 
 /* What the core is to do; a test sets small ones. Zeros: the usual. */
 typedef struct mebi__http_limits {
-    int connections;       /* in all */
-    int from_one_address;  /* loopback not counted */
-    int idle_seconds;      /* without a byte */
-    int request_seconds;   /* from a connection's begin, or the last answer's end, to a whole head; and to a body */
+    int connections;      /* in all */
+    int from_one_address; /* loopback not counted */
+    int idle_seconds;     /* without a byte */
+    int request_seconds;  /* from a connection's begin, or the last answer's end, to a whole head;
+                             and to a body */
     int threads;
 } mebi__http_limits;
 
@@ -92,8 +96,8 @@ typedef struct mebi__http_params {
     mebi__http_limits limits;
 } mebi__http_params;
 
-/* Takes the port and begins to answer. MEBI_IO with a sentence where the port is taken or the address is none
- * of this machine's. */
+/* Takes the port and begins to answer. MEBI_IO with a sentence where the port is taken or the
+ * address is none of this machine's. */
 MEBI_MUST_USE mebi_status mebi__http_open(const mebi__http_params *params, mebi__http **out,
                                           mebi_error *err);
 int mebi__http_port(const mebi__http *http);
@@ -101,7 +105,8 @@ int mebi__http_port(const mebi__http *http);
 void mebi__http_tick(mebi__http *http);
 /* No new connections from now on. */
 void mebi__http_quiesce(mebi__http *http);
-/* Ends all connections and frees. Sources that wait must have been woken for their end before. Accepts NULL. */
+/* Ends all connections and frees. Sources that wait must have been woken for their end before.
+ * Accepts NULL. */
 void mebi__http_close(mebi__http **http);
 
 typedef struct mebi__http_counts {
@@ -110,11 +115,12 @@ typedef struct mebi__http_counts {
 } mebi__http_counts;
 mebi__http_counts mebi__http_count(mebi__http *http);
 
-/* A source that said MEBI__HTTP_WAIT has something now. From any thread, once for each such answer. */
+/* A source that said MEBI__HTTP_WAIT has something now. From any thread, once for each such answer.
+ */
 void mebi__http_wake(void *waker);
 
-/* The decoded value of a query's name in `to`. 0: it is not there. -1: it is there but is no good: too long, not
- * UTF-8, a control character, a broken escape, or there twice. */
+/* The decoded value of a query's name in `to`. 0: it is not there. -1: it is there but is no good:
+ * too long, not UTF-8, a control character, a broken escape, or there twice. */
 int mebi__http_query(const mebi__http_request *request, const char *name, char *to, size_t room);
 
 #endif

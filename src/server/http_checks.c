@@ -1,5 +1,5 @@
-/* The checks of a request's head, in one place and one order: form, host, path and method, origin, token, body. Must
- * never tell more of a refused token than that it was refused. */
+/* The checks of a request's head, in one place and one order: form, host, path and method, origin,
+ * token, body. Must never tell more of a refused token than that it was refused. */
 #include "server/http_checks.h"
 
 #include "server/answer.h"
@@ -14,13 +14,13 @@
 
 /* Headers that mean something here; each may come once. */
 typedef struct head {
-    const char *host, *origin, *authorization, *cookie, *type, *length, *coding, *none_match, *last_event,
-        *accept_encoding;
+    const char *host, *origin, *authorization, *cookie, *type, *length, *coding, *none_match,
+        *last_event, *accept_encoding;
     int twice, broken;
 } head;
 
-static enum MHD_Result look(void *context, enum MHD_ValueKind kind, const char *key, size_t key_bytes,
-                            const char *value, size_t value_bytes) {
+static enum MHD_Result look(void *context, enum MHD_ValueKind kind, const char *key,
+                            size_t key_bytes, const char *value, size_t value_bytes) {
     head *h = context;
     const struct {
         const char *name;
@@ -58,7 +58,8 @@ static int check_form(const head *h, int refusal, mebi__http_answer *a) {
         mebi__answer_error(a, 400, MEBI__ERROR_BAD_REQUEST,
                            "Content-Length and Transfer-Encoding exclude each other. Send one.");
     else if (h->length && !is_number(h->length))
-        mebi__answer_error(a, 400, MEBI__ERROR_BAD_REQUEST, "Content-Length is not a number of bytes.");
+        mebi__answer_error(a, 400, MEBI__ERROR_BAD_REQUEST,
+                           "Content-Length is not a number of bytes.");
     else if (h->coding && strcasecmp(h->coding, "chunked") != 0)
         mebi__answer_error(a, 501, MEBI__ERROR_BAD_REQUEST,
                            "Of transfer encodings only chunked is understood.");
@@ -71,12 +72,14 @@ static int check_form(const head *h, int refusal, mebi__http_answer *a) {
     return 0;
 }
 
-static int check_host(const head *h, const mebi__guard *guard, const char *own, mebi__http_answer *a) {
+static int check_host(const head *h, const mebi__guard *guard, const char *own,
+                      mebi__http_answer *a) {
     if (h->host && mebi__guard_host(guard, h->host, own)) return 1;
-    mebi__answer_error(a, h->host ? 403 : 400, h->host ? MEBI__ERROR_FORBIDDEN : MEBI__ERROR_BAD_REQUEST,
-                       h->host ? "This server is not asked for by that host name. Its operator can allow it: "
-                                 "mebi serve --host-name NAME."
-                               : "There is no Host header.");
+    mebi__answer_error(
+        a, h->host ? 403 : 400, h->host ? MEBI__ERROR_FORBIDDEN : MEBI__ERROR_BAD_REQUEST,
+        h->host ? "This server is not asked for by that host name. Its operator can allow it: "
+                  "mebi serve --host-name NAME."
+                : "There is no Host header.");
     return 0;
 }
 
@@ -98,14 +101,16 @@ static void add_allow(mebi__http_answer *a, int allowed) {
     mebi__answer_header(a, "Allow", "%s", text);
 }
 
-static int check_route(const char *method, int refusal, mebi__http_request *q, mebi__http_answer *a) {
+static int check_route(const char *method, int refusal, mebi__http_request *q,
+                       mebi__http_answer *a) {
     int allowed = 0;
     q->method = read_method(method);
     q->route = refusal ? NULL : mebi__route_find(q->method, q->path, q->capture, &allowed);
     if (q->route) return 1;
     if (!allowed) {
-        mebi__answer_error(a, 0, MEBI__ERROR_NOT_FOUND,
-                           "There is nothing at this address. GET /api/openapi.json lists what there is.");
+        mebi__answer_error(
+            a, 0, MEBI__ERROR_NOT_FOUND,
+            "There is nothing at this address. GET /api/openapi.json lists what there is.");
         return 0;
     }
     mebi__answer_error(a, 405, MEBI__ERROR_BAD_REQUEST, "This address does not take that method.");
@@ -137,12 +142,14 @@ static void read_cookie(const char *cookies, const char *name, char *to, size_t 
 
 static int answer_wait(int wait, mebi__http_answer *a) {
     mebi__answer_error(a, 429, MEBI__ERROR_UNAUTHORIZED,
-                       "There were too many wrong tokens from this address. Try again in %d s.", wait);
+                       "There were too many wrong tokens from this address. Try again in %d s.",
+                       wait);
     mebi__answer_header(a, "Retry-After", "%d", wait);
     return 0;
 }
 
-static int check_token(const head *h, mebi__server *server, mebi__http_request *q, mebi__http_answer *a) {
+static int check_token(const head *h, mebi__server *server, mebi__http_request *q,
+                       mebi__http_answer *a) {
     mebi__guard *guard = mebi__server_guard(server);
     read_cookie(h->cookie, mebi__server_cookie(server), q->session, sizeof q->session);
     q->logged_in = !guard->token || (*q->session && mebi__guard_session(guard, q->session));
@@ -152,9 +159,10 @@ static int check_token(const head *h, mebi__server *server, mebi__http_request *
     q->logged_in = h->authorization && mebi__guard_authorization(guard, h->authorization);
     if (q->logged_in) return 1;
     if (h->authorization) mebi__guard_failed(guard, q->address);
-    mebi__answer_error(a, 0, MEBI__ERROR_UNAUTHORIZED,
-                       "This needs the server's token: send it as Authorization: Bearer TOKEN, or log in by POST "
-                       "/api/v1/session.");
+    mebi__answer_error(
+        a, 0, MEBI__ERROR_UNAUTHORIZED,
+        "This needs the server's token: send it as Authorization: Bearer TOKEN, or log in by POST "
+        "/api/v1/session.");
     mebi__answer_header(a, "WWW-Authenticate", "Bearer");
     return 0;
 }
@@ -180,8 +188,8 @@ static int check_body(const head *h, const mebi__http_request *q, mebi__http_ans
         return 0;
     }
     if (bytes == 0 || r->body == MEBI__BODY_NONE || !h->type || is_type(h->type, wanted)) return 1;
-    mebi__answer_error(a, 415, MEBI__ERROR_BAD_REQUEST, "The body has to be %s: send Content-Type: %s.",
-                       wanted, wanted);
+    mebi__answer_error(a, 415, MEBI__ERROR_BAD_REQUEST,
+                       "The body has to be %s: send Content-Type: %s.", wanted, wanted);
     return 0;
 }
 

@@ -1,5 +1,5 @@
-/* Event streams, and the server's clock. Must never wait for a listener, and never hold its lock while it asks the
- * jobs for anything. */
+/* Event streams, and the server's clock. Must never wait for a listener, and never hold its lock
+ * while it asks the jobs for anything. */
 #include "server/hub.h"
 
 #include "base/memory.h"
@@ -99,15 +99,17 @@ static void look(mebi__hub *hub) {
 static void wake_the_quiet(mebi__hub *hub, double now) {
     pthread_mutex_lock(&hub->lock);
     for (mebi__listener *l = hub->first; l; l = l->next)
-        if (l->waker && now - l->written >= MEBI__LISTENER_COMMENT_SECONDS) mebi__http_wake(l->waker);
+        if (l->waker && now - l->written >= MEBI__LISTENER_COMMENT_SECONDS)
+            mebi__http_wake(l->waker);
     pthread_mutex_unlock(&hub->lock);
 }
 
 /* Each second. */
 static void tick(mebi__hub *hub, double now) {
     mebi__queue queue = mebi__jobs_queue(mebi__server_jobs(hub->server));
-    mebi__vitals_add(mebi__server_vitals(hub->server),
-                     (mebi__sample){now - hub->began, mebi__memory_own_about(), queue.planned_bytes});
+    mebi__vitals_add(
+        mebi__server_vitals(hub->server),
+        (mebi__sample){now - hub->began, mebi__memory_own_about(), queue.planned_bytes});
     mebi__http_tick(mebi__server_http(hub->server));
     wake_the_quiet(hub, now);
 }
@@ -143,7 +145,8 @@ mebi_status mebi__hub_start(mebi__hub *hub, mebi_error *err) {
     hub->seen = mebi__jobs_newest_event(mebi__server_jobs(hub->server));
     tick(hub, mebi__now_seconds());
     if (pthread_create(&hub->thread, NULL, run, hub) != 0)
-        return mebi__fail(err, MEBI_NO_MEMORY, "The server's clock can't be started: no thread is to be had.");
+        return mebi__fail(err, MEBI_NO_MEMORY,
+                          "The server's clock can't be started: no thread is to be had.");
     hub->started = 1;
     return MEBI_OK;
 }
@@ -232,11 +235,13 @@ static int64_t last_event(mebi__jobs *jobs, const mebi__http_request *q) {
     return id <= mebi__jobs_newest_event(jobs) ? id : -1;
 }
 
-static void open_stream(mebi__server *server, const char *job, int64_t after, mebi__http_answer *a) {
+static void open_stream(mebi__server *server, const char *job, int64_t after,
+                        mebi__http_answer *a) {
     mebi__listener *l = join(mebi__server_hub(server), job);
     if (!l) {
         mebi__answer_error(a, 0, MEBI__ERROR_UNAVAILABLE,
-                           "There are %d event streams already. Close some, or try again later.", LISTENERS);
+                           "There are %d event streams already. Close some, or try again later.",
+                           LISTENERS);
         return;
     }
     l->greet = after < 0;
@@ -253,7 +258,8 @@ void mebi__hub_all_events(mebi__server *server, const mebi__http_request *q, meb
     open_stream(server, "", last_event(mebi__server_jobs(server), q), a);
 }
 
-/* 1 if it has ended and the client has seen that: nothing will follow, and a 204 keeps it from asking again. */
+/* 1 if it has ended and the client has seen that: nothing will follow, and a 204 keeps it from
+ * asking again. */
 static int saw_the_end(mebi__jobs *jobs, const mebi__job *job, int64_t after) {
     mebi__event event;
     int64_t next;

@@ -1,6 +1,6 @@
-/* Event streams (SSE) of jobs, and the server's own clock: what has to be done each second. A stream that waits is a
- * suspended connection and some hundred bytes; events are read from the jobs when its socket takes them, so that a slow
- * listener costs no memory either. */
+/* Event streams (SSE) of jobs, and the server's own clock: what has to be done each second. A
+ * stream that waits is a suspended connection and some hundred bytes; events are read from the jobs
+ * when its socket takes them, so that a slow listener costs no memory either. */
 #ifndef MEBI_SERVER_HUB_H
 #define MEBI_SERVER_HUB_H
 

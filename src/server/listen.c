@@ -15,18 +15,21 @@ enum { BACKLOG = 256 };
 static mebi_status say(const char *address, int port, int why, mebi_error *err) {
     if (why == EADDRINUSE)
         return mebi__fail(err, MEBI_IO,
-                          "Port %d of %.60s is taken by another program, maybe by another mebi serve. End that, or "
+                          "Port %d of %.60s is taken by another program, maybe by another mebi "
+                          "serve. End that, or "
                           "choose another port: --port %d.",
                           port, address, port < 65535 ? port + 1 : port - 1);
     if (why == EACCES)
         return mebi__fail(err, MEBI_IO,
-                          "Port %d needs rights that this user does not have. Choose one from 1024 to 65535: --port "
+                          "Port %d needs rights that this user does not have. Choose one from 1024 "
+                          "to 65535: --port "
                           "7860.",
                           port);
     if (why == EADDRNOTAVAIL)
-        return mebi__fail(err, MEBI_IO, "%.60s is no address of this machine. `ip addr` lists those.",
-                          address);
-    return mebi__fail(err, MEBI_IO, "Port %d of %.60s can't be taken: %s.", port, address, strerror(why));
+        return mebi__fail(err, MEBI_IO,
+                          "%.60s is no address of this machine. `ip addr` lists those.", address);
+    return mebi__fail(err, MEBI_IO, "Port %d of %.60s can't be taken: %s.", port, address,
+                      strerror(why));
 }
 
 static int port_of(int fd) {
@@ -45,10 +48,11 @@ mebi_status mebi__listen(const char *address, int port, int *out, int *got, mebi
     char digits[8];
     snprintf(digits, sizeof digits, "%d", port);
     if (getaddrinfo(address, digits, &hints, &found) != 0)
-        return mebi__fail(err, MEBI_BAD_ARGUMENT,
-                          "'%.60s' is no address. Write it as digits: 127.0.0.1, ::1, or 0.0.0.0 for all of this "
-                          "machine.",
-                          address);
+        return mebi__fail(
+            err, MEBI_BAD_ARGUMENT,
+            "'%.60s' is no address. Write it as digits: 127.0.0.1, ::1, or 0.0.0.0 for all of this "
+            "machine.",
+            address);
     int yes = 1, fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int good = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
                bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0;

@@ -24,10 +24,12 @@ static int append(mebi__listener *l, const char *text, size_t bytes) {
 }
 
 /* Takes the reference. id 0: none. */
-static int append_event(mebi__listener *l, int64_t id, const char *name, const char *job, json_t *data) {
+static int append_event(mebi__listener *l, int64_t id, const char *name, const char *job,
+                        json_t *data) {
     char head[120], number[40] = "";
     if (data && !*l->job && *job) json_object_set_new(data, "job", json_string(job));
-    char *text = data ? json_dumps(data, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) : NULL;
+    char *text =
+        data ? json_dumps(data, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(data);
     if (!text) return -1;
     if (id) snprintf(number, sizeof number, "id: %lld\n", (long long)id);
@@ -72,8 +74,8 @@ static json_t *data_of(mebi__listener *l, const mebi__event *e) {
     case MEBI__EVENT_PROGRESS: return mebi__view_progress(&e->progress);
     case MEBI__EVENT_PREVIEW:
         return json_pack("{s:o, s:i, s:i, s:i}", "url",
-                         json_sprintf("/api/v1/jobs/%s/preview?n=%d", e->job, e->number), "step", e->step,
-                         "width", e->width, "height", e->height);
+                         json_sprintf("/api/v1/jobs/%s/preview?n=%d", e->job, e->number), "step",
+                         e->step, "width", e->width, "height", e->height);
     case MEBI__EVENT_NOTICE: return json_pack("{s:s}", "message", e->message);
     case MEBI__EVENT_IMAGE: return image_data(l, e->image);
     case MEBI__EVENT_STARTED:
@@ -100,7 +102,8 @@ static int write_events(mebi__listener *l) {
     mebi__event events[AT_ONCE];
     int64_t next = l->after;
     int more = 0;
-    int count = mebi__jobs_events(l->jobs, *l->job ? l->job : NULL, l->after, events, AT_ONCE, &next, &more);
+    int count = mebi__jobs_events(l->jobs, *l->job ? l->job : NULL, l->after, events, AT_ONCE,
+                                  &next, &more);
     for (int i = 0; i < count && !l->ended; i++)
         if (write_event(l, &events[i]) < 0) return -1;
     l->after = next;
@@ -139,7 +142,8 @@ int mebi__listener_write(mebi__listener *l) {
     double now = mebi__now_seconds();
     l->bytes = l->sent = 0;
     int done = l->greet ? greet(l) : write_events(l);
-    if (done == 0 && now - l->written >= MEBI__LISTENER_COMMENT_SECONDS) done = append(l, ": here\n\n", 8);
+    if (done == 0 && now - l->written >= MEBI__LISTENER_COMMENT_SECONDS)
+        done = append(l, ": here\n\n", 8);
     if (done > 0) l->written = now;
     return done;
 }

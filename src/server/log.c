@@ -62,13 +62,13 @@ void mebi__log_asked(const mebi__log *log, const mebi__log_request *r) {
     make_plain(path);
     mebi__moment_text(mebi__moment_now(), time);
     if (log->form == MEBI__LOG_JSON) {
-        put_json(log, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:I}", "time", time, "level",
-                                "info", "message", "request", "method", r->method, "path", path,
-                                "address", r->address, "status", r->status, "ms", r->seconds * 1000,
-                                "bytes", (json_int_t)r->bytes));
+        put_json(log, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:I}", "time", time,
+                                "level", "info", "message", "request", "method", r->method, "path",
+                                path, "address", r->address, "status", r->status, "ms",
+                                r->seconds * 1000, "bytes", (json_int_t)r->bytes));
         return;
     }
-    int n = snprintf(line, sizeof line, "%s info %s %s %s %d %.1f ms\n", time, r->address, r->method, path,
-                     r->status, r->seconds * 1000);
+    int n = snprintf(line, sizeof line, "%s info %s %s %s %d %.1f ms\n", time, r->address,
+                     r->method, path, r->status, r->seconds * 1000);
     put(log, line, (size_t)n);
 }

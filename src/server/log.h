@@ -1,5 +1,5 @@
-/* The operator's log: a line an event, as text or as JSON, on standard error. Must never hold a token, a cookie, a
- * prompt, or a query. */
+/* The operator's log: a line an event, as text or as JSON, on standard error. Must never hold a
+ * token, a cookie, a prompt, or a query. */
 #ifndef MEBI_SERVER_LOG_H
 #define MEBI_SERVER_LOG_H
 

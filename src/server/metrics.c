@@ -25,7 +25,8 @@ static void one(FILE *f, const char *name, const char *kind, const char *help, d
 static void write_jobs(FILE *f, const mebi__jobs_counters *n) {
     head(f, "mebi_jobs", "gauge", "Jobs in the data folder, by state.");
     for (int i = 0; i < MEBI__JOB_STATES; i++)
-        fprintf(f, "mebi_jobs{state=\"%s\"} %" PRId64 "\n", mebi__job_state_name((mebi__job_state)i), n->jobs[i]);
+        fprintf(f, "mebi_jobs{state=\"%s\"} %" PRId64 "\n",
+                mebi__job_state_name((mebi__job_state)i), n->jobs[i]);
     head(f, "mebi_jobs_finished_total", "counter", "Jobs ended since the start, by how.");
     for (int i = MEBI__JOB_DONE; i < MEBI__JOB_STATES; i++)
         fprintf(f, "mebi_jobs_finished_total{state=\"%s\"} %" PRId64 "\n",
@@ -34,17 +35,22 @@ static void write_jobs(FILE *f, const mebi__jobs_counters *n) {
     for (int i = MEBI__REFUSED_NOT + 1; i < MEBI__REFUSALS; i++)
         fprintf(f, "mebi_jobs_refused_total{reason=\"%s\"} %" PRId64 "\n",
                 mebi__job_refusal_name((mebi__job_refusal)i), n->refused[i]);
-    one(f, "mebi_jobs_accepted_total", "counter", "Orders taken since the start.", (double)n->accepted);
-    one(f, "mebi_jobs_taken_up_total", "counter", "Jobs continued after a restart.", (double)n->taken_up);
+    one(f, "mebi_jobs_accepted_total", "counter", "Orders taken since the start.",
+        (double)n->accepted);
+    one(f, "mebi_jobs_taken_up_total", "counter", "Jobs continued after a restart.",
+        (double)n->taken_up);
     one(f, "mebi_images", "gauge", "Pictures in the data folder.", (double)n->images);
-    one(f, "mebi_images_made_total", "counter", "Pictures made since the start.", (double)n->images_made);
+    one(f, "mebi_images_made_total", "counter", "Pictures made since the start.",
+        (double)n->images_made);
     head(f, "mebi_stage_seconds_total", "counter", "Seconds worked since the start, by stage.");
     for (int i = 0; i < MEBI_STAGE_COUNT; i++)
-        fprintf(f, "mebi_stage_seconds_total{stage=\"%s\"} %.6f\n", mebi_stage_name((mebi_stage)i), n->seconds[i]);
-    one(f, "mebi_last_job_predicted_bytes", "gauge", "Memory planned for the last job that was done.",
-        (double)n->predicted_bytes);
+        fprintf(f, "mebi_stage_seconds_total{stage=\"%s\"} %.6f\n", mebi_stage_name((mebi_stage)i),
+                n->seconds[i]);
+    one(f, "mebi_last_job_predicted_bytes", "gauge",
+        "Memory planned for the last job that was done.", (double)n->predicted_bytes);
     one(f, "mebi_last_job_measured_bytes", "gauge", "Memory it took.", (double)n->measured_bytes);
-    one(f, "mebi_last_job_predicted_seconds", "gauge", "Seconds planned for it.", n->predicted_seconds);
+    one(f, "mebi_last_job_predicted_seconds", "gauge", "Seconds planned for it.",
+        n->predicted_seconds);
     one(f, "mebi_last_job_measured_seconds", "gauge", "Seconds it took.", n->measured_seconds);
 }
 
@@ -55,11 +61,14 @@ static void write_http(FILE *f, mebi__server *server) {
     one(f, "mebi_http_event_streams", "gauge", "Open event streams.",
         mebi__hub_listeners(mebi__server_hub(server)));
     one(f, "mebi_http_requests_total", "counter", "Requests begun.", (double)h.requests);
-    one(f, "mebi_http_received_bytes_total", "counter", "Bytes of bodies received.", (double)h.bytes_in);
+    one(f, "mebi_http_received_bytes_total", "counter", "Bytes of bodies received.",
+        (double)h.bytes_in);
     head(f, "mebi_http_answers_total", "counter", "Requests answered, by class of status.");
-    for (int i = 2; i < 6; i++) fprintf(f, "mebi_http_answers_total{class=\"%dxx\"} %" PRIu64 "\n", i, h.by_class[i]);
+    for (int i = 2; i < 6; i++)
+        fprintf(f, "mebi_http_answers_total{class=\"%dxx\"} %" PRIu64 "\n", i, h.by_class[i]);
     one(f, "mebi_plans_total", "counter", "Plans asked for over HTTP.", (double)p.asked);
-    one(f, "mebi_plans_remembered_total", "counter", "Of these, answered from memory.", (double)p.remembered);
+    one(f, "mebi_plans_remembered_total", "counter", "Of these, answered from memory.",
+        (double)p.remembered);
     one(f, "mebi_plans_seconds_total", "counter", "Seconds spent in making the others.", p.seconds);
 }
 
@@ -81,7 +90,8 @@ static void write_process(FILE *f, mebi__server *server) {
     one(f, "mebi_memory_planned_bytes", "gauge", "What the running job was planned with.",
         (double)q.planned_bytes);
     if (available != SIZE_MAX)
-        one(f, "mebi_memory_available_bytes", "gauge", "What the system has free.", (double)available);
+        one(f, "mebi_memory_available_bytes", "gauge", "What the system has free.",
+            (double)available);
 }
 
 void mebi__api_metrics(mebi__server *server, const mebi__http_request *q, mebi__http_answer *a) {

@@ -25,7 +25,8 @@ int mebi__moment_read(const char *text, int64_t *ms) {
     if (sscanf(text, "%4d-%2d-%2d%n", &year, &month, &day, &used) != 3 || used != 10) return 0;
     text += used;
     if (*text) {
-        if (sscanf(text, "T%2d:%2d:%2d%n", &hour, &minute, &second, &more) != 3 || more != 9) return 0;
+        if (sscanf(text, "T%2d:%2d:%2d%n", &hour, &minute, &second, &more) != 3 || more != 9)
+            return 0;
         text += more;
         if (*text == '.') {
             if (sscanf(text, ".%3d%n", &part, &used) != 1 || used != 4) return 0;

@@ -1,4 +1,5 @@
-/* A picture's request as the API takes it: one table. Whether its values fit together is the engine's to say. */
+/* A picture's request as the API takes it: one table. Whether its values fit together is the
+ * engine's to say. */
 #include "server/order.h"
 
 #include "config/config.h"
@@ -15,7 +16,12 @@ enum { SIDE = 16384 };
 
 static const mebi__field fields[] = {
     {"prompt", MEBI__FIELD_TEXT, IN_REQUEST(prompt), 0, MEBI__PROMPT_BYTES, {NULL}},
-    {"negative_prompt", MEBI__FIELD_TEXT, IN_REQUEST(negative_prompt), 0, MEBI__PROMPT_BYTES, {NULL}},
+    {"negative_prompt",
+     MEBI__FIELD_TEXT,
+     IN_REQUEST(negative_prompt),
+     0,
+     MEBI__PROMPT_BYTES,
+     {NULL}},
     {"width", MEBI__FIELD_INT, IN_REQUEST(width), 1, SIDE, {NULL}},
     {"height", MEBI__FIELD_INT, IN_REQUEST(height), 1, SIDE, {NULL}},
     {"steps", MEBI__FIELD_INT, IN_REQUEST(steps), 1, 120, {NULL}},
@@ -36,7 +42,8 @@ static void set_size(mebi_request *r, const char *text, int native, int multiple
     char between = mebi__size_read(text, &a, &b);
     if (!between) return;
     r->width = between == ':' ? (int)lround(native * sqrt((double)a / b) / multiple) * multiple : a;
-    r->height = between == ':' ? (int)lround(native * sqrt((double)b / a) / multiple) * multiple : b;
+    r->height =
+        between == ':' ? (int)lround(native * sqrt((double)b / a) / multiple) * multiple : b;
 }
 
 mebi_request mebi__order_default(mebi__server *server) {
@@ -56,8 +63,9 @@ mebi_request mebi__order_default(mebi__server *server) {
     return r;
 }
 
-int mebi__order_read(mebi__server *server, const json_t *object, mebi__order *order, json_t *warnings,
-                     mebi__fields_fault *fault) {
+int mebi__order_read(mebi__server *server, const json_t *object, mebi__order *order,
+                     json_t *warnings, mebi__fields_fault *fault) {
     *order = (mebi__order){.request = mebi__order_default(server)};
-    return mebi__fields_read(fields, (int)(sizeof fields / sizeof *fields), object, order, warnings, fault);
+    return mebi__fields_read(fields, (int)(sizeof fields / sizeof *fields), object, order, warnings,
+                             fault);
 }

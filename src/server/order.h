@@ -11,9 +11,10 @@ typedef struct mebi__order {
     int priority;
 } mebi__order;
 
-/* Fills *order from a request object, from this server's defaults on. 0: *fault says what is wrong. */
-int mebi__order_read(mebi__server *server, const json_t *object, mebi__order *order, json_t *warnings,
-                     mebi__fields_fault *fault);
+/* Fills *order from a request object, from this server's defaults on. 0: *fault says what is wrong.
+ */
+int mebi__order_read(mebi__server *server, const json_t *object, mebi__order *order,
+                     json_t *warnings, mebi__fields_fault *fault);
 /* What settings say of requests that say nothing. */
 mebi_request mebi__order_default(mebi__server *server);
 

@@ -1,4 +1,5 @@
-/* What a PNG says of how it was made. Must never trust it: what comes out is checked like any request. */
+/* What a PNG says of how it was made. Must never trust it: what comes out is checked like any
+ * request. */
 #include "server/parameters.h"
 
 #include <stdio.h>
@@ -27,7 +28,8 @@ static const char *find_value(const char *settings, const char *name) {
     return NULL;
 }
 
-static void take_number(json_t *o, const char *key, const char *settings, const char *name, int whole) {
+static void take_number(json_t *o, const char *key, const char *settings, const char *name,
+                        int whole) {
     const char *at = find_value(settings, name);
     char *end;
     if (!at) return;
@@ -50,7 +52,8 @@ json_t *mebi__parameters_read(const char *text) {
     if (negative && negative > settings) negative = NULL;
     json_t *o = json_object();
     json_object_set_new(o, "prompt", text_between(text, negative ? negative : settings));
-    if (negative) json_object_set_new(o, "negative_prompt", text_between(negative + sizeof mark, settings));
+    if (negative)
+        json_object_set_new(o, "negative_prompt", text_between(negative + sizeof mark, settings));
     take_number(o, "steps", settings, "Steps", 1);
     take_number(o, "cfg", settings, "CFG scale", 0);
     take_number(o, "seed", settings, "Seed", 1);
@@ -63,10 +66,11 @@ json_t *mebi__parameters_read(const char *text) {
 }
 
 json_t *mebi__parameters_read_own(const char *text) {
-    static const char *const taken[] = {"prompt", "negative_prompt", "width",           "height",
-                                        "steps",  "cfg",             "cfg_truncation",  "cfg_normalization",
-                                        "seed"};
-    json_t *own = json_loads(text, JSON_REJECT_DUPLICATES, NULL), *o = json_is_object(own) ? json_object() : NULL;
+    static const char *const taken[] = {
+        "prompt",         "negative_prompt",   "width", "height", "steps", "cfg",
+        "cfg_truncation", "cfg_normalization", "seed"};
+    json_t *own = json_loads(text, JSON_REJECT_DUPLICATES, NULL),
+           *o = json_is_object(own) ? json_object() : NULL;
     for (size_t i = 0; o && i < sizeof taken / sizeof *taken; i++) {
         json_t *v = json_object_get(own, taken[i]);
         if (v && !json_is_null(v)) json_object_set(o, taken[i], v);

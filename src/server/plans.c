@@ -1,8 +1,10 @@
-/* Plans, remembered for a moment. Must never give a plan that another state of the machine's memory was the reason
- * for: what is remembered goes when a job begins or ends, when free memory changes, and after two seconds.
+/* Plans, remembered for a moment. Must never give a plan that another state of the machine's memory
+ * was the reason for: what is remembered goes when a job begins or ends, when free memory changes,
+ * and after two seconds.
  *
- * Threads that want one plan at once make it once: the others wait for the first. Those that want different ones
- * make them one after the other, for planning is short and the processors are the pictures'. */
+ * Threads that want one plan at once make it once: the others wait for the first. Those that want
+ * different ones make them one after the other, for planning is short and the processors are the
+ * pictures'. */
 #include "server/plans.h"
 
 #include "base/hash.h"
@@ -79,7 +81,8 @@ static key key_of(const mebi_request *r) {
     k.has_prompt = r->prompt != NULL;
     k.width = r->width, k.height = r->height, k.steps = r->steps, k.count = r->count;
     k.draft = r->draft, k.decode = (int32_t)r->decode, k.preview_every = r->preview_every;
-    k.cfg = r->cfg, k.cfg_truncation = r->cfg_truncation, k.cfg_normalization = r->cfg_normalization;
+    k.cfg = r->cfg, k.cfg_truncation = r->cfg_truncation,
+    k.cfg_normalization = r->cfg_normalization;
     return k;
 }
 
@@ -94,7 +97,8 @@ static void look_at_memory(mebi__plans *p, double now) {
     if (now - p->looked < memory_look_seconds) return;
     size_t available = mebi__memory_available();
     p->looked = now;
-    if (fabs((double)available - (double)p->available) <= memory_change * (double)p->available) return;
+    if (fabs((double)available - (double)p->available) <= memory_change * (double)p->available)
+        return;
     forget(p);
     p->available = available;
 }
@@ -162,7 +166,8 @@ mebi_status mebi__plans_get(mebi__plans *p, const mebi_request *request, mebi_pl
     pthread_mutex_unlock(&p->lock);
     if (!recall(p, &now.key, &now, &generation)) {
         pthread_mutex_lock(&p->making);
-        if (!recall(p, &now.key, &now, &generation)) make(p, request, &now, generation, unavailable);
+        if (!recall(p, &now.key, &now, &generation))
+            make(p, request, &now, generation, unavailable);
         pthread_mutex_unlock(&p->making);
     }
     if (now.status != MEBI_OK) return mebi__fail(err, now.status, "%s", now.err.text);

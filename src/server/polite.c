@@ -1,6 +1,6 @@
-/* An engine whose threads step back. The worker's thread is made less urgent before it opens the model; the threads that
- * the engine starts then are so too. Nothing changes for a picture while nobody asks anything. Must never touch another
- * thread than its own. */
+/* An engine whose threads step back. The worker's thread is made less urgent before it opens the
+ * model; the threads that the engine starts then are so too. Nothing changes for a picture while
+ * nobody asks anything. Must never touch another thread than its own. */
 #include "server/polite.h"
 
 #include "base/memory.h"
@@ -31,13 +31,14 @@ static mebi_engine_info describe(void *context) {
     return p->inner.describe(p->inner.context);
 }
 
-static mebi_status plan(void *context, const mebi_request *request, mebi_plan *out, mebi_error *err) {
+static mebi_status plan(void *context, const mebi_request *request, mebi_plan *out,
+                        mebi_error *err) {
     polite *p = context;
     return p->inner.plan(p->inner.context, request, out, err);
 }
 
-static mebi_status generate(void *context, const mebi_request *request, const mebi_callbacks *callbacks,
-                            mebi_report *report, mebi_error *err) {
+static mebi_status generate(void *context, const mebi_request *request,
+                            const mebi_callbacks *callbacks, mebi_report *report, mebi_error *err) {
     polite *p = context;
     return p->inner.generate(p->inner.context, request, callbacks, report, err);
 }

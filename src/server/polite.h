@@ -1,4 +1,5 @@
-/* An engine whose threads step back for the server's: answers take little, and come at once also beside a job. */
+/* An engine whose threads step back for the server's: answers take little, and come at once also
+ * beside a job. */
 #ifndef MEBI_SERVER_POLITE_H
 #define MEBI_SERVER_POLITE_H
 

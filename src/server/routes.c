@@ -1,4 +1,5 @@
-/* The table of addresses. Must never have one that /api/openapi.json does not describe, but for the page's files. */
+/* The table of addresses. Must never have one that /api/openapi.json does not describe, but for the
+ * page's files. */
 #include "server/routes.h"
 
 #include "server/api.h"
@@ -8,7 +9,8 @@
 
 enum { JSON_BYTES = 1 << 20, PNG_BYTES = 64 << 20, SMALL_BYTES = 8 << 10 };
 
-#define R(method, pattern, name, ...) {MEBI__##method, pattern, mebi__api_##name, __VA_ARGS__}
+#define R(method, pattern, name, ...)                                                              \
+    { MEBI__##method, pattern, mebi__api_##name, __VA_ARGS__ }
 
 /* clang-format off */
 const mebi__route mebi__routes[] = {
@@ -58,7 +60,9 @@ static int match(const char *pattern, const char *path,
         if (strcmp(pattern, "{*}") == 0) return *path != 0;
         if (*pattern == '{') {
             size_t length = strcspn(path, "/");
-            if (length == 0 || length >= MEBI__HTTP_CAPTURE_BYTES || captures == MEBI__HTTP_CAPTURES) return 0;
+            if (length == 0 || length >= MEBI__HTTP_CAPTURE_BYTES ||
+                captures == MEBI__HTTP_CAPTURES)
+                return 0;
             memcpy(capture[captures], path, length);
             capture[captures++][length] = 0;
             path += length;

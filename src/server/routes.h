@@ -1,4 +1,5 @@
-/* All paths that are answered. The description at /api/openapi.json says the same; a test compares them. */
+/* All paths that are answered. The description at /api/openapi.json says the same; a test compares
+ * them. */
 #ifndef MEBI_SERVER_ROUTES_H
 #define MEBI_SERVER_ROUTES_H
 
@@ -28,8 +29,8 @@ struct mebi__route {
 extern const mebi__route mebi__routes[];
 extern const int mebi__route_count;
 
-/* The route of a method and a path, and the captured parts. NULL: none; *allowed then has the methods that the path
- * does take, 0 if it is unknown. */
+/* The route of a method and a path, and the captured parts. NULL: none; *allowed then has the
+ * methods that the path does take, 0 if it is unknown. */
 const mebi__route *mebi__route_find(mebi__method method, const char *path,
                                     char capture[MEBI__HTTP_CAPTURES][MEBI__HTTP_CAPTURE_BYTES],
                                     int *allowed);

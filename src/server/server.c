@@ -1,5 +1,5 @@
-/* The server as a whole: its parts, begun and ended in order. Must never answer before all parts are there, and never
- * free one that a thread may still use. */
+/* The server as a whole: its parts, begun and ended in order. Must never answer before all parts
+ * are there, and never free one that a thread may still use. */
 #include "server/server.h"
 
 #include "base/memory.h"
@@ -46,13 +46,16 @@ static void on_log(void *context, const char *sentence) {
 static mebi_status open_guard(mebi__server *s, const mebi__server_params *p, mebi_error *err) {
     char name[300];
     if (!p->token_file && !mebi__is_loopback(p->address))
-        return mebi__fail(err, MEBI_BAD_ARGUMENT,
-                          "Others can reach this server at %.60s, so it needs a token: --token-file FILE, with one "
-                          "made by openssl rand -hex 24 > FILE. Without --listen only this machine reaches it.",
-                          p->address);
+        return mebi__fail(
+            err, MEBI_BAD_ARGUMENT,
+            "Others can reach this server at %.60s, so it needs a token: --token-file FILE, with "
+            "one "
+            "made by openssl rand -hex 24 > FILE. Without --listen only this machine reaches it.",
+            p->address);
     MEBI_TRY(mebi__guard_open(&s->guard, p->token_file, err));
     s->guarded = 1;
-    for (const char *at = p->host_names ? p->host_names : ""; *at; at += strcspn(at, ","), at += *at == ',') {
+    for (const char *at = p->host_names ? p->host_names : ""; *at;
+         at += strcspn(at, ","), at += *at == ',') {
         at += strspn(at, " ");
         size_t length = strcspn(at, ",");
         while (length > 0 && at[length - 1] == ' ') length--;
@@ -90,8 +93,9 @@ static int copy_texts(mebi__server *s, const mebi__server_params *p) {
 
 /* The engine passes over with open_jobs; until then it is ended here. */
 static mebi_status open_parts(mebi__server *s, const mebi__server_params *p, mebi_error *err) {
-    mebi_status status = copy_texts(s, p) ? open_guard(s, p, err)
-                                          : mebi__fail(err, MEBI_NO_MEMORY, "No memory for the server.");
+    mebi_status status = copy_texts(s, p)
+                             ? open_guard(s, p, err)
+                             : mebi__fail(err, MEBI_NO_MEMORY, "No memory for the server.");
     if (status == MEBI_OK) status = mebi__hub_open(s, &s->hub, err);
     if (status != MEBI_OK) {
         if (p->engine.end) p->engine.end(p->engine.context);
@@ -100,7 +104,8 @@ static mebi_status open_parts(mebi__server *s, const mebi__server_params *p, meb
     MEBI_TRY(open_jobs(s, p, err));
     s->plans = mebi__plans_open(s->jobs);
     s->checks = mebi__checks_open(s->jobs, &p->checks);
-    if (!s->plans || !s->checks) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the server.");
+    if (!s->plans || !s->checks)
+        return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the server.");
     return MEBI_OK;
 }
 

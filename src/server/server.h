@@ -1,8 +1,7 @@
 /* The server: pages and pictures over HTTP, from one data folder.
  *
- *     mebi__server_params params = {.folder = "/srv/mebi", .address = "127.0.0.1", .port = 7860, ...};
- *     mebi__server *server;
- *     MEBI_TRY(mebi__server_open(&params, &server, err));
+ *     mebi__server_params params = {.folder = "/srv/mebi", .address = "127.0.0.1", .port = 7860,
+ * ...}; mebi__server *server; MEBI_TRY(mebi__server_open(&params, &server, err));
  *     ... wait for a signal ...
  *     mebi__server_close(&server, 0);
  */
@@ -27,8 +26,8 @@ typedef struct mebi__check_order {
     int (*stopping)(void *to); /* 1: end at once */
 } mebi__check_order;
 
-/* Runs one, in the worker's thread. What the command line prints as JSON comes back; NULL: it failed, and *err says
- * why. *html (of a bench; may stay NULL) is a page, freed with free(). */
+/* Runs one, in the worker's thread. What the command line prints as JSON comes back; NULL: it
+ * failed, and *err says why. *html (of a bench; may stay NULL) is a page, freed with free(). */
 typedef struct mebi__check_ways {
     void *context;
     json_t *(*run)(void *context, const mebi__check_order *order, char **html, mebi_error *err);
@@ -39,7 +38,8 @@ typedef struct mebi__server_params {
     const char *address; /* as digits */
     int port;
     const char *token_file; /* NULL: no token; then the address has to be loopback */
-    const char *host_names; /* further names this server is asked for by, with commas between; NULL: none */
+    const char *
+        host_names; /* further names this server is asked for by, with commas between; NULL: none */
     int queue_limit;
     mebi__log log;
     mebi__job_engine engine; /* taken over, also when opening fails */
@@ -47,16 +47,17 @@ typedef struct mebi__server_params {
     const char *machine; /* the processor, for people; "" if not known */
     /* The settings in effect; taken over and emptied when opening succeeds. */
     mebi__config *config;
-    const char *config_path; /* where changed settings are written; NULL: nowhere, they can't be changed */
+    const char
+        *config_path; /* where changed settings are written; NULL: nowhere, they can't be changed */
     mebi__http_limits limits;
     mebi__check_ways checks;
 } mebi__server_params;
 
-MEBI_MUST_USE mebi_status mebi__server_open(const mebi__server_params *params, mebi__server **server,
-                                            mebi_error *err);
+MEBI_MUST_USE mebi_status mebi__server_open(const mebi__server_params *params,
+                                            mebi__server **server, mebi_error *err);
 int mebi__server_port(const mebi__server *server);
-/* The running job is parked at its last saved step, or, with `finish`, made to its end first, unless `hurry` (may be
- * NULL) says otherwise meanwhile. Accepts NULL; nulls. */
+/* The running job is parked at its last saved step, or, with `finish`, made to its end first,
+ * unless `hurry` (may be NULL) says otherwise meanwhile. Accepts NULL; nulls. */
 void mebi__server_close(mebi__server **server, int finish, int (*hurry)(void *context));
 
 /* ---- for handlers ---- */

@@ -1,5 +1,5 @@
-/* What an address line says. Must never decode a path: none of ours needs an escape, so that nothing can hide in
- * one. */
+/* What an address line says. Must never decode a path: none of ours needs an escape, so that
+ * nothing can hide in one. */
 #include "server/uri.h"
 
 #include "server/utf8.h"
@@ -42,7 +42,8 @@ static int decode(const char *from, size_t length, char *to, size_t room) {
         int c = (unsigned char)from[i];
         if (c == '+') c = ' ';
         else if (c == '%') {
-            int high = i + 2 < length ? digit(from[i + 1]) : -1, low = high < 0 ? -1 : digit(from[i + 2]);
+            int high = i + 2 < length ? digit(from[i + 1]) : -1,
+                low = high < 0 ? -1 : digit(from[i + 2]);
             if (low < 0) return -1;
             c = high * 16 + low;
             i += 2;
@@ -60,7 +61,8 @@ int mebi__uri_value(const char *query, const char *name, char *to, size_t room) 
     to[0] = 0;
     for (const char *p = query; *p;) {
         size_t part = strcspn(p, "&");
-        if (part >= length && strncmp(p, name, length) == 0 && (part == length || p[length] == '=')) {
+        if (part >= length && strncmp(p, name, length) == 0 &&
+            (part == length || p[length] == '=')) {
             size_t from = part == length ? length : length + 1;
             if (found || decode(p + from, part - from, to, room) < 0) {
                 to[0] = 0;
@@ -77,9 +79,11 @@ int mebi__uri_value(const char *query, const char *name, char *to, size_t room) 
 int mebi__utf8_good(const char *text, size_t bytes) {
     const unsigned char *p = (const unsigned char *)text, *end = p + bytes;
     while (p < end) {
-        int more = *p < 0x80 ? 0 : *p >= 0xC2 && *p < 0xE0 ? 1 : (*p & 0xF0) == 0xE0 ? 2
-                                                          : *p >= 0xF0 && *p < 0xF5   ? 3
-                                                                                      : -1;
+        int more = *p < 0x80                 ? 0
+                   : *p >= 0xC2 && *p < 0xE0 ? 1
+                   : (*p & 0xF0) == 0xE0     ? 2
+                   : *p >= 0xF0 && *p < 0xF5 ? 3
+                                             : -1;
         if (more < 0 || end - p <= more) return 0;
         uint32_t c = more == 0 ? *p : *p & (0x3Fu >> more);
         for (int i = 1; i <= more; i++) {

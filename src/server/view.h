@@ -1,4 +1,5 @@
-/* Plans, requests, jobs and pictures as the API shows them. All return a new reference; NULL: out of memory. */
+/* Plans, requests, jobs and pictures as the API shows them. All return a new reference; NULL: out
+ * of memory. */
 #ifndef MEBI_SERVER_VIEW_H
 #define MEBI_SERVER_VIEW_H
 

@@ -1,5 +1,5 @@
-/* A ZIP of pictures. A file's checksum stands before its bytes, so each file is read twice. Must never hold more than
- * one file open, and never claim a size that it does not send. */
+/* A ZIP of pictures. A file's checksum stands before its bytes, so each file is read twice. Must
+ * never hold more than one file open, and never claim a size that it does not send. */
 #include "server/zip.h"
 
 #include "base/memory.h"
@@ -22,8 +22,8 @@ typedef struct entry {
 
 struct mebi__zip {
     entry entry[MEBI__ZIP_FILES];
-    int count, at;         /* the entry under way */
-    int central;           /* 1: the directory at the end is under way */
+    int count, at; /* the entry under way */
+    int central;   /* 1: the directory at the end is under way */
     int ended;
     int fd;                /* of the entry under way; -1: none */
     uint32_t left, offset; /* of its bytes; of the archive's */
