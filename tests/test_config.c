@@ -117,7 +117,9 @@ static void reads_all_settings(void **state) {
                                "cfg: 3.5e0\r\ncfg_truncation: .5\r\ncfg_normalization: 1000\r\n"
                                "seed: 9007199254740992\r\ncount: 64\r\ndecode: strips\r\n"
                                "memory_efficient_attention: Yes\r\n"
-                               "output: {dir: a b, format: png, naming: \"%seed\"}\r\n";
+                               "output: {dir: a b, format: png, naming: \"%seed\"}\r\n"
+                               "server: {listen: \"::1\", port: 0, data: /srv/m, token_file: t, host_name: a.example, "
+                               "queue_limit: 9, log: json}\r\n";
     static const char *const wanted[MEBI__SETTINGS] = {"models/mini",
                                                        "it's a.gguf",
                                                        "a: b # c",
@@ -140,7 +142,14 @@ static void reads_all_settings(void **state) {
                                                        "true",
                                                        "a b",
                                                        "png",
-                                                       "%seed"};
+                                                       "%seed",
+                                                       "::1",
+                                                       "0",
+                                                       "/srv/m",
+                                                       "t",
+                                                       "a.example",
+                                                       "9",
+                                                       "json"};
     mebi__config c;
     mebi_error err;
     (void)state;
@@ -149,7 +158,9 @@ static void reads_all_settings(void **state) {
         assert_value(&c, (mebi__setting_id)i, wanted[i]);
         assert_int_equal(c.value[i].origin, MEBI__ORIGIN_FILE);
         assert_int_equal(c.value[i].line,
-                         i < MEBI__SET_OUTPUT_DIR ? i + 2 : MEBI__SET_OUTPUT_DIR + 2);
+                         i < MEBI__SET_OUTPUT_DIR      ? i + 2
+                         : i < MEBI__SET_SERVER_LISTEN ? MEBI__SET_OUTPUT_DIR + 2
+                                                       : MEBI__SET_OUTPUT_DIR + 3);
     }
     assert_true(mebi__config_number(&c, MEBI__SET_CFG) == 3.5);
     assert_true(mebi__config_number(&c, MEBI__SET_CFG_TRUNCATION) == 0.5);

@@ -6,7 +6,7 @@
 #include "cli/draft.h"
 #include "cli/generate_print.h"
 #include "cli/interrupt.h"
-#include "cli/metadata.h"
+#include "image/metadata.h"
 #include "cli/model_options.h"
 #include "cli/output.h"
 #include "cli/plain.h"
@@ -38,7 +38,7 @@ typedef struct command {
     mebi_engine_params params;
     mebi_request request;
     terminal terminal;
-    metadata about;
+    mebi__metadata about;
     char pattern[PATH_BYTES];
     char *prompt, *negative; /* read from stdin; freed at the end */
     naming_facts facts;
@@ -226,7 +226,7 @@ static mebi_status on_image(void *context, int index, int64_t seed, const mebi_i
     facts->seed = seed, facts->i = index + 1;
     facts->width = c->about.width = image->width;
     facts->height = c->about.height = image->height;
-    char *parameters = metadata_parameters(&c->about, seed), *json = metadata_json(&c->about, seed);
+    char *parameters = mebi__metadata_parameters(&c->about, seed), *json = mebi__metadata_json(&c->about, seed);
     /* Without words the picture is still a picture. */
     mebi_png_text texts[] = {{"parameters", parameters ? parameters : ""},
                              {"mebi", json ? json : ""}};
@@ -278,7 +278,7 @@ static mebi_status open_model(command *c, mebi_engine **engine, mebi_error *err)
 static mebi_status make_pictures(command *c, mebi_engine *engine, double began, mebi_error *err) {
     mebi_report report = {0};
     MEBI_TRY(make_request(c, engine, err));
-    c->about = (metadata){.request = &c->request,
+    c->about = (mebi__metadata){.request = &c->request,
                           .model = model_options_name(&c->params),
                           .model_hash = mebi_engine_describe(engine).model_hash};
     mebi_status status = mebi_generate(engine, &c->request, &c->callbacks, &report, err);

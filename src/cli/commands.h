@@ -21,6 +21,7 @@ int cmd_convert(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
 
 int exit_code(mebi_status status);
 

@@ -13,6 +13,7 @@ static const struct {
     const char *help;
 } commands[] = {
     {"generate", cmd_generate, "make pictures from a prompt"},
+    {"serve", cmd_serve, "answer programs and browsers: a page, an API, a queue, a history"},
     {"plan", cmd_plan, "tell what pictures take in memory and time, here or elsewhere"},
     {"config", cmd_config, "show, check or begin a config.yaml"},
     {"convert", cmd_convert, "write a model's files in another form: int8, q8_0, q4_k, bf16"},

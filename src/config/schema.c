@@ -73,6 +73,23 @@ const mebi__setting mebi__settings[MEBI__SETTINGS] = {
         {NULL}, "MEBI_OUTPUT_NAMING", 0, NULL, "NAME",
         "names of pictures, without .png: %seed, %i (1, 2, ...), %date, %time, %size, %steps, %cfg and "
         "%model are replaced, %% is %"},
+    [MEBI__SET_SERVER_LISTEN] = {"server.listen", MEBI__KIND_TEXT, "127.0.0.1", 0, 0, {NULL}, "MEBI_LISTEN", 0,
+        "listen", "ADDRESS",
+        "where to be reached, as digits: 127.0.0.1 (the default, only\nthis machine), 0.0.0.0 (all who can; needs "
+        "a token file)"},
+    [MEBI__SET_SERVER_PORT] = {"server.port", MEBI__KIND_INTEGER, "7860", 0, 65535, {NULL}, "MEBI_PORT", 0, "port",
+        "N", "0 to 65535; 0: any that is free; default 7860"},
+    [MEBI__SET_SERVER_DATA] = {"server.data", MEBI__KIND_PATH, "auto", 0, 0, AUTO_WORD, "MEBI_DATA_DIR", 0, "data",
+        "DIR", "folder for jobs and pictures; default auto: mebi in the\nuser's data folder (~/.local/share/mebi)"},
+    [MEBI__SET_SERVER_TOKEN_FILE] = {"server.token_file", MEBI__KIND_PATH, "", 0, 0, {NULL}, "MEBI_TOKEN_FILE", 0,
+        "token-file", "FILE", "file with a token that all who ask have to know"},
+    [MEBI__SET_SERVER_HOST_NAME] = {"server.host_name", MEBI__KIND_TEXT, "", 0, 0, {NULL}, "MEBI_HOST_NAME", 0,
+        "host-name", "NAME",
+        "further names this server is asked for by, with commas\nbetween: those of a proxy, or in the local network"},
+    [MEBI__SET_SERVER_QUEUE_LIMIT] = {"server.queue_limit", MEBI__KIND_INTEGER, "256", 1, 100000, {NULL},
+        "MEBI_QUEUE_LIMIT", 0, "queue-limit", "N", "jobs that may wait, 1 to 100000; default 256"},
+    [MEBI__SET_SERVER_LOG] = {"server.log", MEBI__KIND_WORD, "text", 0, 0, {"text", "json", "none"}, "MEBI_LOG", 0,
+        "log", "WORD", "lines on standard error: text (the default), json, none"},
 };
 
 const mebi__alias mebi__aliases[MEBI__ALIASES] = {

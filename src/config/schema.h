@@ -27,6 +27,13 @@ typedef enum mebi__setting_id {
     MEBI__SET_OUTPUT_DIR,
     MEBI__SET_OUTPUT_FORMAT,
     MEBI__SET_OUTPUT_NAMING,
+    MEBI__SET_SERVER_LISTEN,
+    MEBI__SET_SERVER_PORT,
+    MEBI__SET_SERVER_DATA,
+    MEBI__SET_SERVER_TOKEN_FILE,
+    MEBI__SET_SERVER_HOST_NAME,
+    MEBI__SET_SERVER_QUEUE_LIMIT,
+    MEBI__SET_SERVER_LOG,
     MEBI__SETTINGS
 } mebi__setting_id;
 
@@ -38,12 +45,14 @@ typedef enum mebi__setting_kind {
     MEBI__KIND_BUDGET,  /* config/budget.h */
     MEBI__KIND_SIZE,    /* config/size.h, or the one word */
     MEBI__KIND_NAMING,  /* config/naming.h */
+    MEBI__KIND_TEXT,    /* anything but nothing */
 } mebi__setting_kind;
 
 enum { MEBI__SETTING_WORDS = 6 };
 
 typedef struct mebi__setting {
-    const char *name; /* in config.yaml; "output.dir" is dir below output */
+    const char *name; /* in config.yaml; "output.dir" is dir below output: settings of a group
+                         stand together in the table */
     mebi__setting_kind kind;
     const char *fallback; /* the default, as one would write it; "" where there is none */
     double minimum, maximum;

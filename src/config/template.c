@@ -32,6 +32,13 @@ static void write_setting(FILE *f, const mebi__setting *s) {
             *s->fallback ? s->fallback : s->argument, quote);
 }
 
+/* A name with a dot, and the one before it has another begin. */
+static int begins_group(int id) {
+    const char *name = mebi__settings[id].name, *dot = strchr(name, '.');
+    size_t length = dot ? (size_t)(dot - name) + 1 : 0;
+    return dot && (id == 0 || strncmp(mebi__settings[id - 1].name, name, length) != 0);
+}
+
 static void write_all(FILE *f) {
     write_comment(
         f,
@@ -40,7 +47,10 @@ static void write_all(FILE *f) {
         "over both. Paths are seen from the folder where mebi is started; ~/ is the home folder.");
     for (int i = 0; i < MEBI__SETTINGS; i++) {
         fputc('\n', f);
-        if (i == MEBI__SET_OUTPUT_DIR) fputs("#output:\n", f);
+        if (begins_group(i)) {
+            const char *name = mebi__settings[i].name;
+            fprintf(f, "#%.*s:\n", (int)strcspn(name, "."), name);
+        }
         write_setting(f, &mebi__settings[i]);
         for (int k = 0; k < MEBI__ALIASES; k++) {
             if ((int)mebi__aliases[k].id != i) continue;

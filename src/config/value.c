@@ -111,6 +111,7 @@ static mebi_status check(const mebi__setting *s, const char *subject, const char
     size_t bytes;
     switch (s->kind) {
     case MEBI__KIND_PATH:
+    case MEBI__KIND_TEXT:
         if (*text) return MEBI_OK;
         return mebi__fail(err, MEBI_BAD_ARGUMENT, "%s is given an empty name.", subject);
     case MEBI__KIND_WORD: return check_word(s, subject, text, err);

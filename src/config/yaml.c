@@ -18,11 +18,15 @@
 
 enum { FILE_BYTES = 1 << 20, SUBJECT_BYTES = 400 };
 
+/* Settings whose names begin so stand below that word. */
+static const char *const groups[] = {"output.", "server."};
+enum { GROUPS = sizeof groups / sizeof *groups };
+
 typedef struct reader {
     yaml_parser_t parser;
     mebi__config *config;
-    const char *name;  /* of the file */
-    size_t group_line; /* where "output" stands; 0: not yet */
+    const char *name;          /* of the file */
+    size_t group_line[GROUPS]; /* where the group stands; 0: not yet */
     mebi_error *err;
 } reader;
 
@@ -49,7 +53,8 @@ static mebi_status syntax_error(const reader *r) {
     if (p->error == YAML_MEMORY_ERROR)
         return mebi__fail(r->err, MEBI_NO_MEMORY, "No memory to read %.300s.", r->name);
     const char *advice =
-        "Settings are lines such as `steps: 8`; those below `output:` are indented by spaces.";
+        "Settings are lines such as `steps: 8`; those below `output:` and `server:` are indented by "
+        "spaces.";
     if (strstr(problem, "cannot start any token"))
         advice =
             "Indent with spaces, not tabs, and put quotation marks around a value that begins with "
@@ -146,7 +151,27 @@ typedef struct found {
     const mebi__alias *alias; /* NULL: its own name */
 } found;
 
-/* group is "" or "output."; a name with a dot of its own is none. */
+/* Its place; -1: it is none. */
+static int find_group(const char *key) {
+    for (int i = 0; i < GROUPS; i++)
+        if (strncmp(groups[i], key, strlen(key)) == 0 && strcmp(groups[i] + strlen(key), ".") == 0) return i;
+    return -1;
+}
+
+/* "dir, format and naming" */
+static void members_text(const char *group, char *text, size_t bytes) {
+    const char *members[MEBI__SETTINGS];
+    size_t length = strlen(group), used = 0;
+    int count = 0;
+    for (int i = 0; i < MEBI__SETTINGS; i++)
+        if (strncmp(mebi__settings[i].name, group, length) == 0) members[count++] = mebi__settings[i].name + length;
+    text[0] = 0;
+    for (int i = 0; i < count && used < bytes; i++)
+        used += (size_t)snprintf(text + used, bytes - used, "%s%s",
+                                 i == 0 ? "" : i == count - 1 ? " and " : ", ", members[i]);
+}
+
+/* group is "", "output." and the like; a name with a dot of its own is none. */
 static int find(const char *group, const char *key, found *f) {
     size_t length = strlen(group);
     for (int i = 0; i < MEBI__SETTINGS && !strchr(key, '.'); i++) {
@@ -163,6 +188,7 @@ static int find(const char *group, const char *key, found *f) {
 
 static mebi_status unknown(const reader *r, const char *group, const char *key, size_t line) {
     mebi__nearest n = mebi__nearest_begin(key);
+    char text[200];
     size_t length = strlen(group);
     for (int i = 0; i < MEBI__SETTINGS; i++) {
         const char *name = mebi__settings[i].name;
@@ -170,19 +196,20 @@ static mebi_status unknown(const reader *r, const char *group, const char *key, 
             mebi__nearest_offer(&n, name + length);
         else if (!length && (strcmp(name, key) == 0 || strcmp(strchr(name, '.') + 1, key) == 0))
             return refuse(r, line,
-                          "'%.60s' stands below output: write `output:` and under it, "
+                          "'%.60s' stands below %.*s: write `%.*s:` and under it, "
                           "indented, `%s: ...`.",
-                          key, strchr(name, '.') + 1);
+                          key, (int)strcspn(name, "."), name, (int)strcspn(name, "."), name,
+                          strchr(name, '.') + 1);
     }
     for (int i = 0; i < MEBI__ALIASES && !length; i++)
         mebi__nearest_offer(&n, mebi__aliases[i].name);
-    if (!length) mebi__nearest_offer(&n, "output");
+    if (!length) mebi__nearest_offer(&n, "output"), mebi__nearest_offer(&n, "server");
     for (const mebi__foreign_name *f = mebi__foreign_names; f->name && !length; f++)
         if (strcasecmp(f->name, key) == 0) n.best = f->ours;
+    if (length) members_text(group, text, sizeof text);
     if (length)
         return refuse(r, line,
-                      "There is no setting '%.60s' below output. It has dir, format and naming.",
-                      key);
+                      "There is no setting '%.60s' below %.*s. It has %s.", key, (int)length - 1, group, text);
     return refuse(r, line,
                   "There is no setting '%.60s'.%s%s%s `mebi config --init` writes all of them.",
                   key, n.best ? " Is " : "", n.best ? n.best : "", n.best ? " meant?" : "");
@@ -273,18 +300,20 @@ static mebi_status take_setting(reader *r, const char *group, const char *key, s
 
 static mebi_status read_mapping(reader *r, const char *group);
 
-static mebi_status read_group(reader *r, size_t line) {
+static mebi_status read_group(reader *r, int group, size_t line) {
     yaml_event_t event;
-    if (r->group_line)
-        return refuse(r, line, "output is given twice; line %zu has it already. Keep one.",
-                      r->group_line);
-    r->group_line = line;
+    char text[200];
+    int length = (int)strlen(groups[group]) - 1;
+    if (r->group_line[group])
+        return refuse(r, line, "%.*s is given twice; line %zu has it already. Keep one.", length, groups[group],
+                      r->group_line[group]);
+    r->group_line[group] = line;
     mebi_status status = next(r, &event);
+    members_text(groups[group], text, sizeof text);
     if (status == MEBI_OK && event.type != YAML_MAPPING_START_EVENT)
-        status =
-            refuse(r, line, "output is a group: dir, format and naming stand below it, indented.");
+        status = refuse(r, line, "%.*s is a group: %s stand below it, indented.", length, groups[group], text);
     yaml_event_delete(&event);
-    return status == MEBI_OK ? read_mapping(r, "output.") : status;
+    return status == MEBI_OK ? read_mapping(r, groups[group]) : status;
 }
 
 /* From behind the mapping's begin to its end. Recurses once. */
@@ -298,7 +327,7 @@ static mebi_status read_mapping(reader *r, const char *group) {
             const char *key = (const char *)event.data.scalar.value;
             if (event.type != YAML_SCALAR_EVENT)
                 status = refuse(r, line, "A setting's name is a word, followed by a colon.");
-            else if (!*group && strcmp(key, "output") == 0) status = read_group(r, line);
+            else if (!*group && find_group(key) >= 0) status = read_group(r, find_group(key), line);
             else status = take_setting(r, group, key, line);
         }
         yaml_event_delete(&event);

@@ -1,5 +1,5 @@
 /* What a picture's file says about how it was made. */
-#include "cli/metadata.h"
+#include "image/metadata.h"
 
 #include "mebi/mebi.h"
 
@@ -18,11 +18,11 @@ static char *quoted(const char *value) {
     return text;
 }
 
-static int is_draft(const metadata *m) {
+static int is_draft(const mebi__metadata *m) {
     return m->request->draft && m->width < m->request->width;
 }
 
-char *metadata_parameters(const metadata *m, int64_t seed) {
+char *mebi__metadata_parameters(const mebi__metadata *m, int64_t seed) {
     const mebi_request *r = m->request;
     const char *negative = r->cfg > 0 && r->negative_prompt ? r->negative_prompt : "";
     char *text = NULL, *model = quoted(m->model), draft[60] = "";
@@ -39,7 +39,7 @@ char *metadata_parameters(const metadata *m, int64_t seed) {
     return length < 0 ? NULL : text;
 }
 
-char *metadata_json(const metadata *m, int64_t seed) {
+char *mebi__metadata_json(const mebi__metadata *m, int64_t seed) {
     const mebi_request *r = m->request;
     /* The order of the keys is the order here. */
     json_t *o =

@@ -1,0 +1,51 @@
+/* The handlers of all addresses but the event streams (hub.h). */
+#ifndef MEBI_SERVER_API_H
+#define MEBI_SERVER_API_H
+
+#include "jobs/jobs.h"
+#include "server/answer.h"
+#include "server/http.h"
+
+#define HANDLER(name)                                                                              \
+    void mebi__api_##name(mebi__server *server, const mebi__http_request *request,                 \
+                          mebi__http_answer *answer)
+
+HANDLER(health);
+HANDLER(metrics);
+HANDLER(system);
+HANDLER(memory);
+HANDLER(plan);
+HANDLER(plans);
+HANDLER(submit);
+HANDLER(jobs);
+HANDLER(job);
+HANDLER(cancel);
+HANDLER(preview);
+HANDLER(images);
+HANDLER(image);
+HANDLER(image_file);
+HANDLER(image_thumbnail);
+HANDLER(image_change);
+HANDLER(image_delete);
+HANDLER(image_restore);
+HANDLER(zip);
+HANDLER(png_info);
+HANDLER(settings);
+HANDLER(settings_change);
+HANDLER(check_start);
+HANDLER(check);
+HANDLER(check_html);
+HANDLER(session);
+HANDLER(login);
+HANDLER(logout);
+HANDLER(openapi);
+HANDLER(page);
+HANDLER(asset);
+
+#undef HANDLER
+
+/* What an order that was refused is answered with. */
+void mebi__api_refused(mebi__http_answer *answer, const mebi__job_refused *refused,
+                       const mebi_request *request, mebi_status status, const mebi_error *err);
+
+#endif
