@@ -183,6 +183,7 @@ function api(method, parts, query, body, request) {
 
 function stream(request, response, id) {
     response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
+    response.flushHeaders();
     const send = (e) => {
         if (id && e.job?.id !== id) return;
         response.write(`${e.event === "state" ? "" : `id: ${e.id}\n`}event: ${e.event}\ndata: ${JSON.stringify(e.data)}\n\n`);
