@@ -193,7 +193,7 @@ function stream(request, response, id) {
         send({ event: "state", data: { ...job, job: job.id }, job });
     queue.listeners.add(send);
     const beat = setInterval(() => response.write(": still here\n\n"), 15000);
-    request.on("close", () => { queue.listeners.delete(send); clearInterval(beat); });
+    response.on("close", () => { queue.listeners.delete(send); clearInterval(beat); });
 }
 
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",

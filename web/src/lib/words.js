@@ -8,9 +8,10 @@ import { lasting } from "./store.js";
 const own = (navigator.languages ?? [navigator.language]).map(String).find((l) => /^(zh|en)/i.test(l)) ?? "en";
 export const chosen = lasting("language", "auto", (v) => ["auto", "en", "zh"].includes(v));
 export const language = computed(() => (chosen.value === "auto" ? (/^zh/i.test(own) ? "zh" : "en") : chosen.value));
-const tag = computed(() => (language.value === "zh" ? "zh-CN" : "en"));
+/* The reader's own way of writing dates, where it is of the same language. */
+const tag = computed(() => (own.startsWith(language.value) ? own : language.value === "zh" ? "zh-CN" : "en"));
 
-effect(() => { document.documentElement.lang = tag.value; });
+effect(() => { document.documentElement.lang = language.value === "zh" ? "zh-CN" : "en"; });
 
 export function t(key, values = {}) {
     const words = strings[key]?.[language.value === "zh" ? 1 : 0] ?? key;

@@ -8,7 +8,7 @@ import { Icon, html } from "../ui/html.js";
 import { IconButton, Segments } from "../ui/parts.js";
 import { describe } from "../ui/stage.js";
 
-const SEARCH_MS = 250;
+const SEARCH_MS = 250, GHOSTS = [1, 1.5, 0.75, 1, 1.5, 1, 0.75, 1];
 
 function Filters() {
     const [words, setWords] = useState(filter.value.q), timer = useRef();
@@ -72,6 +72,7 @@ export function Gallery() {
         <${Filters} />
         ${filter.value.kind === "trash" && html`<p class="hint">${t("trash_hint")}</p>`}
         ${gallery.value.length ? html`<ul class="tiles">${gallery.value.map((image, index) => html`<${Tile} key=${image.id} image=${image} index=${index} />`)}</ul>`
-        : total.value !== null && !loading.value && html`<${Nothing} />`}
+        : loading.value ? html`<ul class="tiles" aria-hidden="true">${GHOSTS.map((shape, i) => html`<li key=${i} class="tile ghost" style=${{ "--shape": shape }}></li>`)}</ul>`
+        : total.value !== null && html`<${Nothing} />`}
         <${More} /><${Selection} /></div>`;
 }

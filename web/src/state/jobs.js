@@ -7,11 +7,12 @@ import { seconds, t, told } from "../lib/words.js";
 import { draw as drawRecent, recent, shown } from "./images.js";
 import { promptMissing, request, seed } from "./form.js";
 import { lookAtSession, lookAtSystem } from "./server.js";
-import { complain, note, sentence, speak } from "./view.js";
+import { complain, narrow, note, sentence, speak } from "./view.js";
 
 export const jobs = signal([]); /* newest first, running and queued ones before */
 export const refused = signal(null); /* the last refusal for size: {message, plan} */
 
+const SILENCE_MS = 4000;
 const live = (j) => j.state === "running" || j.state === "queued";
 export const running = computed(() => jobs.value.find((j) => j.state === "running") ?? null);
 export const queued = computed(() => jobs.value.filter((j) => j.state === "queued").sort((a, b) => a.position - b.position));
@@ -66,7 +67,13 @@ const on = {
 
 export async function lookAtJobs() {
     try {
+        const before = new Set(jobs.value.filter(live).map((j) => j.id));
         jobs.value = (await call("/jobs?limit=30")).jobs;
+        /* What ended while nobody listened ends here. */
+        for (const j of jobs.value.filter((x) => before.has(x.id) && x.state === "done")) {
+            j.images.forEach(drawRecent);
+            on.done(j);
+        }
     } catch (e) { complain(e); }
 }
 
@@ -77,11 +84,15 @@ export function watchJobs(onFresh) {
         onFresh();
     };
     look(); /* a quiet server may open the stream late */
-    return listen({
+    let heard = Date.now();
+    /* Something between here and the server may hold events back: then they are asked for. */
+    const timer = setInterval(() => { if (busy.value && !document.hidden && Date.now() - heard > SILENCE_MS) look(); }, SILENCE_MS);
+    const end = listen({
         onOpen: look,
-        onEvent: (name, data) => on[name]?.(data),
+        onEvent: (name, data) => { heard = Date.now(); on[name]?.(data); },
         onRefused: () => lookAtSession().catch(() => {}),
     });
+    return () => { clearInterval(timer); end(); };
 }
 
 export async function generate(changes = {}) {
@@ -99,6 +110,7 @@ export async function generate(changes = {}) {
         for (const warning of job.warnings ?? []) note(told(warning));
         if (!seed.value.locked) seed.value = { value: job.request.seed, locked: false };
         speak(t("say_started"));
+        if (narrow.value) scrollTo({ top: 0, behavior: "smooth" }); /* the picture stands above the form there */
         return job;
     } catch (e) {
         if (e.code === "too_big" && e.plan) refused.value = { message: e.message, plan: e.plan };

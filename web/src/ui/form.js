@@ -13,7 +13,7 @@ function Prompt() {
     const wrong = form.promptMissing.value;
     return html`<div class="field prompt">
         <label for="prompt">${t("prompt")}</label>
-        <textarea id="prompt" rows="4" maxlength="16000" placeholder=${t("prompt_example")} value=${form.prompt.value} aria-invalid=${String(wrong)}
+        <textarea id="prompt" rows="3" maxlength="16000" placeholder=${t("prompt_example")} value=${form.prompt.value} aria-invalid=${String(wrong)}
             aria-describedby=${wrong ? "prompt-wrong" : "prompt-hint"}
             onInput=${(e) => { form.prompt.value = e.target.value; form.promptMissing.value = false; }}></textarea>
         ${wrong ? html`<p class="wrong" id="prompt-wrong" role="alert">${t("prompt_missing")}</p>` : html`<p class="sr" id="prompt-hint">${t("prompt_hint")}</p>`}
@@ -34,8 +34,8 @@ function Negative() {
 
 /* The scale of the outlines is shared, so that a larger picture is drawn larger. */
 function Shape({ width, height }) {
-    const most = Math.max(...form.choices.value.flatMap((c) => [c.width, c.height])), scale = 22 / most;
-    return html`<span class="shape" aria-hidden="true"><span style=${{ width: `${Math.max(5, width * scale)}px`, height: `${Math.max(5, height * scale)}px` }}></span></span>`;
+    const most = Math.max(...form.choices.value.flatMap((c) => [c.width, c.height])), scale = 24 / most;
+    return html`<span class="shape" aria-hidden="true"><span style=${{ width: `${Math.max(9, width * scale)}px`, height: `${Math.max(9, height * scale)}px` }}></span></span>`;
 }
 
 function Cost({ plan: p }) {

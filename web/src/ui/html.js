@@ -10,7 +10,7 @@ const PATHS = {
     machine: "M4 18a8 8 0 1 1 16 0M12 18l4-6M4 18h16",
     settings: "M4 7h9M17 7h3M4 12h3M11 12h9M4 17h10M18 17h2M15 5v4M9 10v4M16 15v4",
     about: "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 11v5M12 8v.1",
-    dice: "M5 5h14v14H5zM9 9v.1M15 9v.1M9 15v.1M15 15v.1M12 12v.1",
+    dice: "M5 5h14v14H5z",
     lock: "M6 11h12v9H6zM8 11V8a4 4 0 0 1 8 0v3",
     unlock: "M6 11h12v9H6zM8 11V8a4 4 0 0 1 7.5-2",
     star: "M12 4l2.4 5 5.6.7-4.1 3.8 1.1 5.5-5-2.8-5 2.8 1.1-5.5L4 9.700l5.600-.7z",
@@ -36,6 +36,8 @@ const PATHS = {
     out: "M10 5H5v14h5M14 8l4 4-4 4M18 12H9",
 };
 
+const DOTS = { dice: "M9 9h.01M15 9h.01M9 15h.01M15 15h.01M12 12h.01" };
+
 export function Icon({ name }) {
-    return html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false"><path d=${PATHS[name]} /></svg>`;
+    return html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false"><path d=${PATHS[name]} />${DOTS[name] && html`<path class="dots" d=${DOTS[name]} />`}</svg>`;
 }

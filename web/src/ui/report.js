@@ -1,6 +1,6 @@
 /* The reports of `mebi doctor` and `mebi bench`, as pages. */
 import { bytes, seconds, size as sizeWords, t, told } from "../lib/words.js";
-import { html } from "./html.js";
+import { Icon, html } from "./html.js";
 
 const ORDER = { fail: 0, warn: 1, ok: 2 };
 
@@ -14,9 +14,10 @@ export function Doctor({ report: r }) {
     const by = (section) => r.checks.filter((c) => c.section === section).sort((a, b) => ORDER[a.verdict] - ORDER[b.verdict]);
     return html`<div class="report"><p class=${`report-verdict ${r.verdict}`}><strong>${t(`doctor_${r.verdict}`)}</strong> ${t("doctor_counts", r)}</p>
         ${sections.map((s) => {
-            const lines = by(s), bad = lines.filter((c) => c.verdict !== "ok");
-            return html`<details key=${s} class="fold" open=${bad.length > 0}><summary>${t(`section_${s}`)}<span class="aside">${bad.length ? t("n_of", { n: bad.length, all: lines.length }) : t("all_well")}</span></summary>
-                <ul class="checks">${lines.map((c) => html`<${Line} key=${c.check} check=${c} />`)}</ul></details>`;
+            const lines = by(s), bad = lines.filter((c) => c.verdict !== "ok"), good = lines.slice(bad.length);
+            const list = (some) => html`<ul class="checks">${some.map((c) => html`<${Line} key=${c.check} check=${c} />`)}</ul>`;
+            return html`<details key=${s} class="fold" open=${bad.length > 0}><summary><${Icon} name="more" />${t(`section_${s}`)}<span class="aside">${bad.length ? t("n_of", { n: bad.length, all: lines.length }) : t("all_well")}</span></summary>
+                ${bad.length ? html`${list(bad)}${good.length > 0 && html`<details class="fold inner"><summary><${Icon} name="more" />${t("n_well", { n: good.length })}</summary>${list(good)}</details>`}` : list(good)}</details>`;
         })}</div>`;
 }
 
