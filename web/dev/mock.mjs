@@ -72,7 +72,7 @@ function startCheck({ kind, quick }) {
     if ([...checks.values()].some((c) => c.state === "running"))
         return error(409, "conflict", "A check is running already. Wait until it is done.");
     const check = { id: Math.random().toString(36).slice(2), kind, state: "running", progress: { fraction: 0, words: "loading the model" },
-        report: null }, begun = Date.now(), span = (quick ? 3000 : 8000) / speed;
+        report: null }, begun = Date.now(), span = quick ? 1500 : 4000;
     checks.set(check.id, check);
     const timer = setInterval(() => {
         check.progress.fraction = Math.min(1, (Date.now() - begun) / span);

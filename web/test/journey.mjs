@@ -132,7 +132,7 @@ async function dropPng({ page, url }) {
     await page.locator('[aria-label="Keep this seed"]').click();
 }
 
-const slowSteps = async (page) => { await page.fill("#steps", "60"); await page.locator(".size", { hasText: "recommended" }).click(); };
+const slowSteps = async (page) => { await page.fill("#steps", "30"); await page.locator(".size", { hasText: "recommended" }).click(); };
 
 async function cancel({ page }) {
     await slowSteps(page);
@@ -175,7 +175,7 @@ async function reloaded({ page, context, url }) {
     await page.waitForSelector(".frame.preview img");
     await page.reload();
     await page.waitForSelector(".making-words");
-    assert.match(await text(page, ".making-words"), /Step \d+ of 60/);
+    assert.match(await text(page, ".making-words"), /Step \d+ of 30/);
     const second = await context.newPage();
     await second.goto(url);
     await second.waitForSelector(".making-words .left");
@@ -194,7 +194,7 @@ async function restarted({ page, server, name }) {
     await page.waitForTimeout(1500);
     await server.start();
     await page.waitForSelector(".banner", { state: "detached" });
-    await page.waitForSelector(".frame.picture img", { timeout: 30000 });
+    await page.waitForSelector(".frame.picture img", { timeout: 60000 });
     await page.fill("#steps", "8");
 }
 
