@@ -1,6 +1,7 @@
 /* Makes dist/ from src/: one script, one style sheet, one font, one icon, the licences. The same sources and lock file give the
  * same bytes. `--check` builds elsewhere and compares; it fails if dist/ is not what src/ makes, or grew too heavy. */
 import * as esbuild from "esbuild";
+import crypto from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -20,6 +21,12 @@ function licences() {
     }).join(`\n${"-".repeat(78)}\n\n`);
 }
 
+/** Sums of what dist/ is made from, for tests/check-web, which needs no npm. */
+function sources() {
+    const files = ["build.mjs", "package-lock.json", ...list(path.join(here, "src")).map((f) => `src/${f}`)].sort();
+    return files.map((f) => `${crypto.createHash("sha256").update(fs.readFileSync(path.join(here, f))).digest("hex")}  ${f}\n`).join("");
+}
+
 async function build(to) {
     const assets = path.join(to, "assets");
     fs.rmSync(to, { recursive: true, force: true });
@@ -35,6 +42,7 @@ async function build(to) {
     fs.copyFileSync(path.join(here, "src/index.html"), path.join(to, "index.html"));
     fs.copyFileSync(path.join(here, "src/icon.svg"), path.join(assets, "icon.svg"));
     fs.writeFileSync(path.join(assets, "licences.txt"), licences());
+    fs.writeFileSync(path.join(to, ".sources"), sources());
 }
 
 function list(folder) {
@@ -45,7 +53,7 @@ function weigh(folder) {
     let total = 0;
     for (const f of list(folder)) {
         const data = fs.readFileSync(path.join(folder, f)), small = f.endsWith(".woff2") ? data.length : zlib.gzipSync(data, { level: 9 }).length;
-        if (!f.endsWith(".txt")) total += small;
+        if (!f.endsWith(".txt") && f !== ".sources") total += small;
         console.log(`${f.padEnd(36)} ${String(data.length).padStart(8)} ${String(small).padStart(8)}`);
     }
     console.log(`first visit, compressed: ${total} bytes of ${LIMIT}`);
