@@ -17,7 +17,7 @@ function Table({ caption, rows, values, show, names }) {
 
 function How({ plan: p }) {
     return html`<details class="how"><summary><span class=${`dot ${tone(p)}`} aria-hidden="true"></span><span>${strategy(p.strategy)}</span><${Icon} name="more" /></summary>
-        <div class="how-body"><p>${told(p.why)}${p.estimate && html` ${t("estimate")}`}</p>
+        <div class="how-body" tabindex="0" role="group" aria-label=${t("how")}><p>${told(p.why)}${p.estimate && html` ${t("estimate")}`}</p>
             <${Table} caption=${t("memory_caption")} rows=${MEMORY} values=${p.memory} show=${bytes} names="memory" />
             <${Table} caption=${t("stages_caption")} rows=${STAGES} values=${p.stage_seconds} show=${seconds} names="plan" /></div></details>`;
 }
