@@ -162,7 +162,7 @@ function api(method, parts, query, body, request) {
     if (token && !sessions.has(/mebi=(\w+)/.exec(request.headers.cookie ?? "")?.[1])) return error(401, "unauthorized", "Log in first.");
     if (what === "system" && id === "memory") {
         const last = samples.at(-1)?.t ?? 0, since = Number(query.get("since") ?? 0);
-        return { body: { samples: samples.filter((s) => s.t > since && s.t <= last) } };
+        return { body: { samples: samples.filter((s) => s.t >= since && s.t <= last) } };
     }
     if (what === "system") return { body: system() };
     const one = (r) => { const c = complete(model, r); return c.error ? c : plan(model, c, budget); };

@@ -233,6 +233,7 @@ async function languageAndTheme({ page, name }) {
 async function machine({ page, url, name, faults }) {
     await page.goto(`${url}#/machine`);
     await page.waitForSelector(".chart canvas");
+    await until(page, () => /takes \d+ MB/.test(document.querySelector(".chart").getAttribute("aria-label")));
     await page.locator(".card", { hasText: "Is everything in order?" }).getByRole("button").click();
     await page.waitForSelector(".report-verdict, .note.error", { timeout: 60000 });
     if (REAL && (await page.locator(".note.error", { hasText: "can't run that check" }).count())) {

@@ -15,13 +15,15 @@ import { Bench, Doctor } from "../ui/report.js";
 const SAMPLES = 600, EVERY_MS = 1000;
 const samples = signal([]), checks = signal({ doctor: null, bench: null }), quick = signal(true);
 
+let counted = null; /* the start of the server that the samples' seconds count from */
+
 async function lookAtMemory() {
-    const last = samples.value.at(-1)?.t ?? 0;
-    const fresh = (await call(`/system/memory?since=${last}`)).samples;
-    /* A restarted server counts from its own start again. */
-    const began = fresh.length && fresh[0].t <= last;
-    if (fresh.length) samples.value = [...(began ? [] : samples.value), ...fresh].slice(-SAMPLES);
-    else if (system.value && last > (Date.now() - Date.parse(system.value.started)) / 1000 + 5) samples.value = [];
+    const started = system.value?.started ?? null;
+    if (started !== counted) samples.value = [];
+    counted = started;
+    const last = samples.value.at(-1)?.t ?? -1, { samples: fresh } = await call(`/system/memory?since=${Math.max(0, last)}`);
+    const later = fresh.filter((s) => s.t > last);
+    if (later.length && counted === started) samples.value = [...samples.value, ...later].slice(-SAMPLES);
 }
 
 const put = (check) => {
