@@ -378,7 +378,8 @@ static mebi_status work(mebi__job *j) {
                           cost->encode.submits + cost->preview_fit.submits + cost->prepare.submits);
     encode_prompt(j, &j->positive);
     if (j->guided) encode_prompt(j, &j->negative);
-    if (!mebi__job_preview_fit(j)) notice(j, "There will be no previews: the model's decoder gave no numbers for a test.");
+    if (!mebi__job_preview_fit(j))
+        notice(j, "There will be no previews: the model's decoder gave no numbers for a test.");
     if (s->status != MEBI_OK) return s->status;
     if (j->rung.shape.way.free_encoder) mebi__pipeline_free_encoder(&j->engine->pipeline);
     condition(j);
@@ -442,25 +443,31 @@ static void count_job(mebi_engine *e) {
     mebi__engine_unlock(e);
 }
 
-mebi_status mebi_generate(mebi_engine *engine, const mebi_request *request,
-                          const mebi_callbacks *callbacks, mebi_report *report, mebi_error *err) {
+/* The engine's work is this thread's. */
+static mebi_status generate(mebi_engine *engine, const mebi_request *request, const mebi_callbacks *callbacks,
+                            mebi_report *report, mebi_error *err) {
     static const mebi_callbacks no_callbacks = {0};
-    mebi_error own = {0};
-    if (!err) err = &own;
     mebi__job *j = mebi__alloc(MEBI__TAG_GENERAL, sizeof *j);
-    if (report) *report = (mebi_report){0};
     if (!j) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for a job.");
     *j = (mebi__job){.engine = engine, .request = request, .err = err, .began = mebi__now_seconds(), .working = 1,
                      .callbacks = callbacks ? callbacks : &no_callbacks,
                      .progress = {.count = request->count, .steps = request->steps}};
-    mebi_status status = mebi__engine_begin_job(engine, err), begun = status;
-    if (status == MEBI_OK) status = run_job(j);
+    mebi_status status = run_job(j);
     if (report) fill_report(j, report);
     give_back(j);
     mebi__free(j);
-    if (begun != MEBI_OK) return status;
     mebi__memory_trim(); /* a later plan counts what is held now as held */
     if (status == MEBI_OK) count_job(engine);
+    return status;
+}
+
+mebi_status mebi_generate(mebi_engine *engine, const mebi_request *request,
+                          const mebi_callbacks *callbacks, mebi_report *report, mebi_error *err) {
+    mebi_error own = {0};
+    if (!err) err = &own;
+    if (report) *report = (mebi_report){0};
+    MEBI_TRY(mebi__engine_begin_job(engine, err));
+    mebi_status status = generate(engine, request, callbacks, report, err);
     mebi__engine_end_work(engine);
     return status;
 }

@@ -6,11 +6,11 @@
 
 #include <string.h>
 
-enum { SIDE = MEBI__PREVIEW_SIDE, NODES = 5, SEED = 8 };
+enum { SIDE = MEBI__PREVIEW_SIDE, NODES = 7, SEED = 8 };
 
 /* Real latents are smooth and have edges, and the first channels of small autoencoders reach further than noise does.
  * Of the mixtures tried on models/mini this one's map is among the best on drawings (docs/preview.md). */
-static const float smooth_share = 1.44f, rough_share = 0.72f;
+static const float smooth_share = 1.56f, rough_share = 0.78f;
 
 /* At most a hundredth of a grey level: keeps channels that do nothing from getting large factors. */
 static const double ridge = 1e-3;

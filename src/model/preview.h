@@ -11,7 +11,7 @@
 
 enum {
     MEBI__PREVIEW_CHANNELS = 64, /* more than any model has */
-    MEBI__PREVIEW_SIDE = 16,     /* latent pixels on each side of the sample that is decoded */
+    MEBI__PREVIEW_SIDE = 24,     /* latent pixels on each side of the sample that is decoded */
 };
 
 typedef struct mebi__preview_map {
