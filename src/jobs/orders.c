@@ -232,6 +232,18 @@ static int by_order(const void *a, const void *b) {
     return compare(*(mebi__job *const *)a, *(mebi__job *const *)b);
 }
 
+/* A job that ended between the two looks is in both: the later one holds. */
+static void drop_ended(mebi__job_list *list, const mebi__job_list *ended) {
+    int kept = 0;
+    for (int i = 0; i < list->count; i++) {
+        int twice = 0;
+        for (int n = 0; n < ended->count; n++) twice |= ended->job[n]->row == list->job[i]->row;
+        if (twice) mebi__job_free(&list->job[i]);
+        else list->job[kept++] = list->job[i];
+    }
+    list->count = kept;
+}
+
 static mebi_status append(mebi__job_list *list, mebi__job_list *more, mebi_error *err) {
     if (!list->count) {
         mebi__free(list->job);
@@ -270,6 +282,7 @@ mebi_status mebi__jobs_list(mebi__jobs *jobs, unsigned states, int limit, int64_
         list->next = ended.job[ended.count - 1]->row;
     }
     for (int i = 0; i < ended.count; i++) complete(jobs, ended.job[i]);
+    drop_ended(list, &ended);
     int64_t next = list->next;
     if (status == MEBI_OK && ended.count) status = append(list, &ended, err);
     list->next = next;
