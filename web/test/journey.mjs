@@ -86,8 +86,8 @@ async function history({ page, url, name }) {
 async function trashAndBack({ page, url }) {
     await page.goto(`${url}#/gallery`);
     await page.reload();
-    await page.waitForSelector(".tile");
-    const before = await page.locator(".tile").count();
+    await page.waitForSelector(".tile:not(.ghost)");
+    const before = await page.locator(".tile:not(.ghost)").count();
     await page.locator(".tile-pick input").first().check({ force: true });
     await page.locator(".selection").getByRole("button", { name: "Move to the trash" }).click();
     await page.waitForSelector(".note-action");
