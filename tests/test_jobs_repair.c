@@ -145,7 +145,7 @@ static void harmed_latents_are_not_believed(void **state) {
     bench_open(b);
     job_id id = only_job(b);
     int fd = open(path_of("%s/work/%s.latents", b->folder.text, id.text).text, O_RDWR);
-    unsigned char byte;
+    unsigned char byte = 0;
     assert_true(fd >= 0 && pread(fd, &byte, 1, 200) == 1);
     byte ^= 1;
     assert_int_equal(pwrite(fd, &byte, 1, 200), 1);
