@@ -93,7 +93,7 @@ static mebi__ladder_limits limits_of(const mebi__job *j, size_t base, size_t bud
         .held = held,
         .tables = j->seen.tables + SYSTEM_BYTES,
         .scratch = j->seen.scratch_bytes,
-        .budget = to_promise(j, budget),
+        .budget = budget,
         .cold_dit = e->plan_only ? 0 : mebi__params_cold_bytes(&e->pipeline.dit.params),
         .cold_encoder = e->plan_only ? 0 : mebi__params_cold_bytes(&e->pipeline.encoder.params),
         .cache = cache_of(j),
@@ -214,7 +214,7 @@ static void fill_plan(mebi__job *j, int found, size_t base, size_t budget) {
 
 static mebi_status plan_way(mebi__job *j) {
     mebi_engine *e = j->engine;
-    size_t base = base_bytes(j), budget = budget_of(j);
+    size_t base = base_bytes(j), budget = to_promise(j, budget_of(j));
     mebi__ladder_limits limits = limits_of(j, base, budget);
     mebi__job_shape shape = shape_of(j);
     int found;
