@@ -129,10 +129,26 @@ void mebi__engine_look_beside(mebi_engine *e, mebi__engine_memory *out) {
 
 /* ---- rates ---- */
 
-void mebi__engine_copy_rates(mebi_engine *e, mebi__rates *to) {
+mebi__rates *mebi__engine_take_rates(mebi_engine *e) {
     mebi__engine_lock(e);
-    *to = *e->rates;
+    mebi__rates *copy = e->spare_rates;
+    e->spare_rates = NULL;
     mebi__engine_unlock(e);
+    if (!copy) copy = mebi__alloc(MEBI__TAG_GENERAL, sizeof *copy);
+    if (!copy) return NULL;
+    mebi__engine_lock(e);
+    *copy = *e->rates;
+    mebi__engine_unlock(e);
+    return copy;
+}
+
+void mebi__engine_give_rates(mebi_engine *e, mebi__rates *copy) {
+    if (!copy) return;
+    mebi__engine_lock(e);
+    int kept = !e->spare_rates;
+    if (kept) e->spare_rates = copy;
+    mebi__engine_unlock(e);
+    if (!kept) mebi__free(copy);
 }
 
 void mebi__engine_note_asked(mebi_engine *e, const mebi__rates *from) {

@@ -214,6 +214,7 @@ void mebi_engine_close(mebi_engine **engine) {
     mebi__qwen3_release(&e->pipeline.encoder);
     mebi__tokenizer_close(&e->tokenizer);
     mebi__free(e->rates);
+    mebi__free(e->spare_rates);
     mebi__free(e->cache);
     mebi__free(e->preview_path);
     mebi__engine_imagine_end(e);

@@ -53,6 +53,7 @@ struct mebi_engine {
     int jobs;                  /* done so far */
     size_t scratch_bytes;      /* reserved on the device so far */
     mebi__rates *rates;        /* `asked` is changed by plans too */
+    mebi__rates *spare_rates;  /* for one plan's copy, so that planning leaves no trace on the heap; NULL: in use */
     mebi__preview_map preview; /* for previews, once it is known */
     int calibrate;             /* 1: what the rates lack is measured when it is needed */
     mebi__engine_shared shared;
@@ -119,7 +120,9 @@ void mebi__engine_hold(mebi_engine *engine, const mebi__engine_memory *before);
 void mebi__engine_look(const mebi_engine *engine, mebi__engine_memory *out);
 /* For all others: now, or as it will be when the work under way is done. */
 void mebi__engine_look_beside(mebi_engine *engine, mebi__engine_memory *out);
-void mebi__engine_copy_rates(mebi_engine *engine, mebi__rates *to);
+/* A copy of the rates, to be given back; NULL: no memory. */
+mebi__rates *mebi__engine_take_rates(mebi_engine *engine);
+void mebi__engine_give_rates(mebi_engine *engine, mebi__rates *copy); /* accepts NULL */
 /* Classes that a dry run with a copy asked for. */
 void mebi__engine_note_asked(mebi_engine *engine, const mebi__rates *from);
 

@@ -139,7 +139,7 @@ static void give_back(mebi__job *j) {
     mebi__free(j->noise);
     mebi__free(j->positive.fresh);
     mebi__free(j->negative.fresh);
-    mebi__free(j->rates);
+    mebi__engine_give_rates(j->engine, j->rates);
 }
 
 /* ---- working ---- */
@@ -407,7 +407,7 @@ mebi_status mebi_plan_request(mebi_engine *engine, const mebi_request *request, 
     mebi_status status = mebi__job_check(j);
     if (status == MEBI_OK) status = mebi__job_plan_it(j);
     *out = j->plan;
-    mebi__free(j->rates);
+    mebi__engine_give_rates(engine, j->rates);
     mebi__free(j);
     return status;
 }

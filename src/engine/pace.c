@@ -33,7 +33,9 @@ static mebi__rates_how where(const mebi_engine *e) {
 
 mebi_status mebi__engine_load_rates(mebi_engine *e, mebi_error *err) {
     e->rates = mebi__alloc(MEBI__TAG_GENERAL, sizeof *e->rates);
-    if (!e->rates) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the machine's rates.");
+    e->spare_rates = mebi__alloc(MEBI__TAG_GENERAL, sizeof *e->spare_rates);
+    if (!e->rates || !e->spare_rates) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the machine's rates.");
+    mebi__rates_init(e->spare_rates); /* its pages are there from the beginning */
     mebi__rates_how how = where(e);
     if (!e->budget_of_device) (void)mebi__rates_load(&how, e->rates);
     return MEBI_OK;

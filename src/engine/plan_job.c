@@ -271,7 +271,7 @@ static void offer_smaller(mebi__job *j) {
     mebi_error unused = {0};
     double base = (double)j->plan.base_bytes, room = (double)j->plan.budget_bytes - base, scale = 1;
     double need = (double)j->plan.need_bytes - base;
-    for (int tries = 0; tries < 4 && room > 0 && need > 0; tries++) {
+    for (int tries = 0; tries < 6 && room > 0 && need > 0; tries++) {
         scale *= (tries ? 0.97 : 1) * sqrt(room / need);
         mebi_request near = scaled(j, scale);
         mebi__job other = {.engine = j->engine, .request = &near, .err = &unused, .seen = j->seen,
@@ -325,9 +325,8 @@ static int measure(mebi__job *j) {
 }
 
 mebi_status mebi__job_plan_it(mebi__job *j) {
-    j->rates = mebi__alloc(MEBI__TAG_GENERAL, sizeof *j->rates);
+    j->rates = mebi__engine_take_rates(j->engine);
     if (!j->rates) return mebi__fail(j->err, MEBI_NO_MEMORY, "No memory to plan with.");
-    mebi__engine_copy_rates(j->engine, j->rates);
     look_at_memory(j);
     if (j->working) mebi__engine_hold(j->engine, &j->seen);
     MEBI_TRY(plan_way(j));
