@@ -14,15 +14,20 @@
 #include <strings.h>
 
 typedef struct body {
-    const char *prompt, *negative_prompt, *model, *size, *quality, *style, *background,
-        *moderation, *user;
+    const char *prompt, *negative_prompt, *model, *size, *quality, *style, *background, *moderation,
+        *user;
     int n, response_format, output_format, compression, steps, stream, partials;
     float cfg;
     int64_t seed;
 } body;
 
 #define AT(member) offsetof(body, member)
-#define WORD(name) {#name, MEBI__FIELD_TEXT, AT(name), 0, 256, {NULL}}
+#define WORD(name)                                                                                 \
+    {                                                                                              \
+#name, MEBI__FIELD_TEXT, AT(name), 0, 256, {                                               \
+            NULL                                                                                   \
+        }                                                                                          \
+    }
 
 static const mebi__field fields[] = {
     {"prompt", MEBI__FIELD_TEXT, AT(prompt), 0, MEBI__PROMPT_BYTES, {NULL}},
@@ -55,9 +60,9 @@ static void check_words(mebi__server *server, const body *b, json_t *warnings) {
     const char *own = mebi__jobs_model_name(mebi__server_jobs(server));
     if (!is_auto(b->model) && strcmp(b->model, own) != 0)
         mebi__others_warn(warnings, "There is no model '%.60s'; %.60s was used.", b->model, own);
-    if (!is_auto(b->quality))
-        mebi__others_warn(warnings, "quality was not used; steps decides.");
-    if (b->style && *b->style) mebi__others_warn(warnings, "style was not used; the prompt decides.");
+    if (!is_auto(b->quality)) mebi__others_warn(warnings, "quality was not used; steps decides.");
+    if (b->style && *b->style)
+        mebi__others_warn(warnings, "style was not used; the prompt decides.");
     if (!is_auto(b->background) && strcmp(b->background, "opaque") != 0)
         mebi__others_warn(warnings, "background was not used: pictures are opaque.");
     if (!is_auto(b->moderation))
@@ -211,8 +216,7 @@ void mebi__api_openai_images(mebi__server *server, const mebi__http_request *q,
         mebi__others_warned(a, warnings);
     } else if (object && mebi__others_submit(server, q, &r, &order, a)) {
         fill_wish(q, &b, &wish);
-        if (b.stream)
-            mebi__openai_stream(server, &order, &wish, json_incref(warnings), a);
+        if (b.stream) mebi__openai_stream(server, &order, &wish, json_incref(warnings), a);
         else mebi__others_wait(server, &order, finish, remember(&wish, warnings), a);
     }
     json_decref(object);
@@ -231,8 +235,7 @@ static json_t *model(mebi__server *server) {
 void mebi__api_openai_models(mebi__server *server, const mebi__http_request *q,
                              mebi__http_answer *a) {
     (void)q;
-    mebi__answer_json(a, 200,
-                      json_pack("{s:s, s:[o]}", "object", "list", "data", model(server)));
+    mebi__answer_json(a, 200, json_pack("{s:s, s:[o]}", "object", "list", "data", model(server)));
 }
 
 void mebi__api_openai_model(mebi__server *server, const mebi__http_request *q,

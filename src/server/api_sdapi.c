@@ -1,9 +1,9 @@
 /* AUTOMATIC1111's API: making pictures. Its cfg_scale s steers by neg + s (pos - neg), which is
  * pos + (s - 1)(pos - neg): mebi's cfg is s - 1. Must never drop a wish without saying so. */
+#include "server/api.h"
 #include "base/memory.h"
 #include "mebi/mebi.h"
 #include "server/answer.h"
-#include "server/api.h"
 #include "server/order.h"
 #include "server/others.h"
 #include "server/pieces.h"
@@ -67,9 +67,9 @@ static const struct {
             {"script_args", 0},
             {"alwayson_scripts", 0},
             {"infotext", 0},
-            {"save_images", 1},          /* all are kept in the history, */
-            {"do_not_save_samples", 0},  /* so this one can't be done */
-            {"do_not_save_grid", 1},     /* there are no grids, */
+            {"save_images", 1},                          /* all are kept in the history, */
+            {"do_not_save_samples", 0},                  /* so this one can't be done */
+            {"do_not_save_grid", 1},                     /* there are no grids, */
             {"override_settings_restore_afterwards", 1}, /* and no changed settings */
             {"force_task_id", 0},
             {"use_async", 0}};
@@ -120,8 +120,14 @@ static void check_words(const wish *w, json_t *warnings) {
 static int make_request(mebi__server *server, const json_t *object, wish *w, mebi_request *r,
                         json_t *warnings, mebi__fields_fault *fault) {
     *r = mebi__order_default(server);
-    *w = (wish){.width = r->width, .height = r->height, .steps = r->steps, .batch_size = 1,
-                .n_iter = 1, .send_images = 1, .cfg_scale = r->cfg + 1, .seed = -1};
+    *w = (wish){.width = r->width,
+                .height = r->height,
+                .steps = r->steps,
+                .batch_size = 1,
+                .n_iter = 1,
+                .send_images = 1,
+                .cfg_scale = r->cfg + 1,
+                .seed = -1};
     if (!mebi__fields_read(fields, (int)(sizeof fields / sizeof *fields), object, w, warnings,
                            fault))
         return 0;
@@ -172,20 +178,20 @@ static json_t *info(mebi__server *server, const mebi__job *job) {
         "all_seeds", seeds, "subseed", -1, "all_subseeds", "subseed_strength", 0, "width", r->width,
         "height", r->height, "sampler_name", "Euler", "cfg_scale", mebi__view_number(r->cfg + 1),
         "steps", r->steps, "batch_size", r->count);
-    json_t *rest = json_pack(
-        "{s:b, s:n, s:o, s:s, s:i, s:{}, s:i, s:o, s:[], s:s, s:i, s:b, s:s, s:s}",
-        "restore_faces", 0, "face_restoration_model", "sd_model_name",
-        text_or_empty(mebi__jobs_model_name(mebi__server_jobs(server))), "sd_model_hash",
-        engine.model_hash ? engine.model_hash : "", "denoising_strength", 0,
-        "extra_generation_params", "index_of_first_image", 0, "infotexts", texts, "styles",
-        "job_timestamp", job->id, "clip_skip", 1, "is_using_inpainting_conditioning", 0, "version",
-        mebi_version(), "job", job->id);
+    json_t *rest =
+        json_pack("{s:b, s:n, s:o, s:s, s:i, s:{}, s:i, s:o, s:[], s:s, s:i, s:b, s:s, s:s}",
+                  "restore_faces", 0, "face_restoration_model", "sd_model_name",
+                  text_or_empty(mebi__jobs_model_name(mebi__server_jobs(server))), "sd_model_hash",
+                  engine.model_hash ? engine.model_hash : "", "denoising_strength", 0,
+                  "extra_generation_params", "index_of_first_image", 0, "infotexts", texts,
+                  "styles", "job_timestamp", job->id, "clip_skip", 1,
+                  "is_using_inpainting_conditioning", 0, "version", mebi_version(), "job", job->id);
     if (o && rest) json_object_update(o, rest);
     json_decref(rest);
     json_decref(prompt);
     json_decref(negative);
-    char *text = o ? json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9))
-                   : NULL;
+    char *text =
+        o ? json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(o);
     json_t *string = text ? json_string(text) : NULL;
     free(text);
@@ -216,14 +222,14 @@ static void finish(mebi__server *server, const mebi__job *job, json_t *about,
     if (job->state == MEBI__JOB_CANCELLED)
         mebi__others_warn(warnings, "The job was interrupted; %d of %d pictures were finished.",
                           job->images.count, job->request.count);
-    int good = p && mebi__pieces_text(p, "{\"images\":[") &&
-               (json_is_false(json_object_get(about, "send_images")) ||
-                add_images(server, job, p)) &&
-               mebi__pieces_text(p, "],\"parameters\":") &&
-               mebi__pieces_json(p, json_incref(json_object_get(about, "parameters"))) &&
-               mebi__pieces_text(p, ",\"info\":") && mebi__pieces_json(p, info(server, job)) &&
-               mebi__pieces_text(p, ",\"warnings\":") &&
-               mebi__pieces_json(p, json_incref(warnings)) && mebi__pieces_text(p, "}");
+    int good =
+        p && mebi__pieces_text(p, "{\"images\":[") &&
+        (json_is_false(json_object_get(about, "send_images")) || add_images(server, job, p)) &&
+        mebi__pieces_text(p, "],\"parameters\":") &&
+        mebi__pieces_json(p, json_incref(json_object_get(about, "parameters"))) &&
+        mebi__pieces_text(p, ",\"info\":") && mebi__pieces_json(p, info(server, job)) &&
+        mebi__pieces_text(p, ",\"warnings\":") && mebi__pieces_json(p, json_incref(warnings)) &&
+        mebi__pieces_text(p, "}");
     if (good) mebi__pieces_answer(a, p);
     else {
         mebi__pieces_free(p);

@@ -1,5 +1,5 @@
-/* AUTOMATIC1111's API: what is going on, what there is, and its many lists, most of them empty here.
- * Must never tell a path. */
+/* AUTOMATIC1111's API: what is going on, what there is, and its many lists, most of them empty
+ * here. Must never tell a path. */
 #include "base/memory.h"
 #include "base/os.h"
 #include "image/png.h"
@@ -38,9 +38,9 @@ static json_t *state_of(const mebi__job *job) {
     const mebi_progress *p = job ? &job->progress.at : &(mebi_progress){.step = 0};
     return json_pack("{s:b, s:b, s:b, s:s, s:i, s:s, s:i, s:i, s:i}", "skipped", 0, "interrupted",
                      job && job->cancelling, "stopping_generation", 0, "job", job ? job->id : "",
-                     "job_count", job ? job->request.count : 0, "job_timestamp", job ? job->id : "0",
-                     "job_no", p->image > 0 ? p->image - 1 : 0, "sampling_step", p->step,
-                     "sampling_steps", job ? job->request.steps : 0);
+                     "job_count", job ? job->request.count : 0, "job_timestamp",
+                     job ? job->id : "0", "job_no", p->image > 0 ? p->image - 1 : 0,
+                     "sampling_step", p->step, "sampling_steps", job ? job->request.steps : 0);
 }
 
 void mebi__api_sdapi_progress(mebi__server *server, const mebi__http_request *q,
@@ -58,12 +58,12 @@ void mebi__api_sdapi_progress(mebi__server *server, const mebi__http_request *q,
     mebi__http_query(q, "skip_current_image", skip, sizeof skip);
     int shows = job && strcasecmp(skip, "true") != 0 && strcmp(skip, "1") != 0;
     double left = job ? job->progress.at.seconds_left : 0;
-    mebi__answer_json(
-        a, 200,
-        json_pack("{s:f, s:f, s:o, s:o, s:s?}", "progress", job ? job->progress.at.fraction : 0.0,
-                  "eta_relative", left > 0 ? left : 0.0, "state", state_of(job), "current_image",
-                  shows ? newest_preview(server, job->id) : json_null(), "textinfo",
-                  job ? mebi_stage_name(job->progress.at.stage) : NULL));
+    mebi__answer_json(a, 200,
+                      json_pack("{s:f, s:f, s:o, s:o, s:s?}", "progress",
+                                job ? job->progress.at.fraction : 0.0, "eta_relative",
+                                left > 0 ? left : 0.0, "state", state_of(job), "current_image",
+                                shows ? newest_preview(server, job->id) : json_null(), "textinfo",
+                                job ? mebi_stage_name(job->progress.at.stage) : NULL));
     mebi__job_free(&job);
 }
 
@@ -156,8 +156,7 @@ void mebi__api_sdapi_scripts(mebi__server *server, const mebi__http_request *q,
 void mebi__api_sdapi_flags(mebi__server *server, const mebi__http_request *q,
                            mebi__http_answer *a) {
     (void)q;
-    mebi__answer_json(
-        a, 200, json_pack("{s:b, s:i}", "api", 1, "port", mebi__server_port(server)));
+    mebi__answer_json(a, 200, json_pack("{s:b, s:i}", "api", 1, "port", mebi__server_port(server)));
 }
 
 void mebi__api_sdapi_memory(mebi__server *server, const mebi__http_request *q,
@@ -248,8 +247,8 @@ static void answer_info(mebi__http_answer *a, const void *data, size_t bytes) {
     mebi_png_text *texts = NULL;
     const char *found = NULL;
     mebi_error err = {0};
-    mebi_status status = mebi__png_parse_texts("The picture", data, bytes, &width, &height, &texts,
-                                               &count, &err);
+    mebi_status status =
+        mebi__png_parse_texts("The picture", data, bytes, &width, &height, &texts, &count, &err);
     if (status != MEBI_OK) {
         mebi__answer_failure(a, status, &err);
         return;

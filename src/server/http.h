@@ -42,7 +42,7 @@ typedef struct mebi__http_request {
     size_t body_bytes;
     const char *none_match, *last_event, *accept_encoding; /* headers; NULL: not sent */
     const char *host, *forwarded; /* Host, as checked; X-Forwarded-Proto or NULL */
-    char session[80];                                      /* the cookie's value; "" if none */
+    char session[80];             /* the cookie's value; "" if none */
     int logged_in; /* 1: came with a token or a session; always 1 where no token is needed */
 } mebi__http_request;
 
@@ -130,8 +130,8 @@ typedef struct mebi__http_counts {
 } mebi__http_counts;
 mebi__http_counts mebi__http_count(mebi__http *http);
 
-/* A source that said MEBI__HTTP_WAIT has something now, or what comes later is to be asked for. From
- * any thread. */
+/* A source that said MEBI__HTTP_WAIT has something now, or what comes later is to be asked for.
+ * From any thread. */
 void mebi__http_wake(void *waker);
 
 /* The decoded value of a query's name in `to`. 0: it is not there. -1: it is there but is no good:

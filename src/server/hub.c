@@ -99,8 +99,7 @@ static void look(mebi__hub *hub) {
 static void wake_the_quiet(mebi__hub *hub, double now) {
     pthread_mutex_lock(&hub->lock);
     for (mebi__listener *l = hub->first; l; l = l->next)
-        if (l->waker && now - l->written >= l->patience)
-            mebi__http_wake(l->waker);
+        if (l->waker && now - l->written >= l->patience) mebi__http_wake(l->waker);
     pthread_mutex_unlock(&hub->lock);
 }
 
@@ -237,8 +236,8 @@ static int64_t last_event(mebi__jobs *jobs, const mebi__http_request *q) {
 
 static void open_stream(mebi__server *server, const char *job, int64_t after,
                         mebi__http_answer *a) {
-    mebi__listener *l = mebi__hub_join(mebi__server_hub(server), job,
-                                       MEBI__LISTENER_COMMENT_SECONDS);
+    mebi__listener *l =
+        mebi__hub_join(mebi__server_hub(server), job, MEBI__LISTENER_COMMENT_SECONDS);
     if (!l) {
         mebi__answer_error(a, 0, MEBI__ERROR_UNAVAILABLE,
                            "There are %d event streams already. Close some, or try again later.",

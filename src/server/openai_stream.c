@@ -79,7 +79,8 @@ static int write_picture(stream *s, const mebi__event *e) {
         found.count == 0)
         return 0;
     const mebi__image *i = &found.image[0];
-    json_t *more = common(s->wish.format == MEBI__OPENAI_JPEG ? "jpeg" : "png", i->width, i->height);
+    json_t *more =
+        common(s->wish.format == MEBI__OPENAI_JPEG ? "jpeg" : "png", i->width, i->height);
     json_object_set_new(more, "seed", json_integer((json_int_t)i->seed));
     json_object_set(more, "warnings", s->warnings);
     int good = begin_event(s->pieces, "image_generation.completed") &&
@@ -95,8 +96,8 @@ static int write_error(stream *s, const char *code, const char *message) {
                           *message ? message : "The job failed.", "type", "server_error", "param",
                           "code", *code ? code : "internal");
     s->ended = 1;
-    return mebi__pieces_text(s->pieces, "event: error\ndata: ") && mebi__pieces_json(s->pieces, o) &&
-           mebi__pieces_text(s->pieces, "\n\n");
+    return mebi__pieces_text(s->pieces, "event: error\ndata: ") &&
+           mebi__pieces_json(s->pieces, o) && mebi__pieces_text(s->pieces, "\n\n");
 }
 
 static int write_event(stream *s, const mebi__event *e) {

@@ -25,14 +25,15 @@ static const char *openai_type(int status) {
                            : "invalid_request_error";
 }
 
-/* Its clients try 409 and 422 anew or know no class for them: what they call a bad request is 400. */
+/* Its clients try 409 and 422 anew or know no class for them: what they call a bad request is 400.
+ */
 static json_t *openai_error(const json_t *e, int *status) {
     if (*status == 409 || *status == 422) *status = 400;
     json_t *field = json_object_get(e, "field"), *plan = json_object_get(e, "plan");
-    json_t *error = json_pack("{s:O, s:s, s:o, s:O}", "message", json_object_get(e, "message"),
-                              "type", openai_type(*status), "param",
-                              field ? json_incref(field) : json_null(), "code",
-                              json_object_get(e, "code"));
+    json_t *error =
+        json_pack("{s:O, s:s, s:o, s:O}", "message", json_object_get(e, "message"), "type",
+                  openai_type(*status), "param", field ? json_incref(field) : json_null(), "code",
+                  json_object_get(e, "code"));
     if (error && plan) json_object_set(error, "plan", plan);
     return json_pack("{s:o}", "error", error);
 }
@@ -129,8 +130,8 @@ int mebi__others_submit(mebi__server *server, const mebi__http_request *q,
         return 0;
     }
     order->after = mebi__jobs_newest_event(jobs);
-    mebi_status status = mebi__jobs_submit(
-        jobs, &(mebi__job_order){*wanted, 0, q->address}, &job, &refused, &err);
+    mebi_status status =
+        mebi__jobs_submit(jobs, &(mebi__job_order){*wanted, 0, q->address}, &job, &refused, &err);
     if (status == MEBI_OK) memcpy(order->job, job->id, sizeof order->job);
     else {
         add_fitting(&refused, &err);

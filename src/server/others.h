@@ -30,8 +30,8 @@ int mebi__others_submit(mebi__server *server, const mebi__http_request *request,
                         const mebi_request *wanted, mebi__others_order *order,
                         mebi__http_answer *answer);
 
-/* Writes the answer of a job that has ended as done, or cancelled with pictures. `about` is what the
- * handler wanted to remember, with an array "warnings". */
+/* Writes the answer of a job that has ended as done, or cancelled with pictures. `about` is what
+ * the handler wanted to remember, with an array "warnings". */
 typedef void (*mebi__others_finish)(mebi__server *server, const mebi__job *job, json_t *about,
                                     mebi__http_answer *answer);
 

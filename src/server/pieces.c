@@ -15,7 +15,7 @@ enum { BLOCK = 3 << 12 }; /* of a file; a multiple of 3, so that blocks need no 
 
 typedef struct piece {
     struct piece *next;
-    char *path;  /* of a file; NULL: text */
+    char *path; /* of a file; NULL: text */
     size_t bytes;
     char text[]; /* bytes of it */
 } piece;
@@ -113,23 +113,29 @@ static int next_block(mebi__pieces *p) {
     return have > 0;
 }
 
+/* What is at hand of the first one, up to room. */
+static size_t take(mebi__pieces *p, char *to, size_t room) {
+    const char *from = p->first->path ? p->coded : p->first->text;
+    size_t n = (p->first->path ? p->coded_bytes : p->first->bytes) - p->sent;
+    if (n > room) n = room;
+    if (n > 0) memcpy(to, from + p->sent, n);
+    p->sent += n;
+    return n;
+}
+
 ssize_t mebi__pieces_read(void *pieces, char *to, size_t room) {
     mebi__pieces *p = pieces;
-    while (p->first) {
-        int is_file = p->first->path != NULL;
-        const char *from = is_file ? p->coded : p->first->text;
-        size_t bytes = is_file ? p->coded_bytes : p->first->bytes, n = bytes - p->sent;
-        if (n > room) n = room;
-        if (n > 0) {
-            memcpy(to, from + p->sent, n);
-            p->sent += n;
-            return (ssize_t)n;
-        }
-        int more = is_file ? next_block(p) : 0;
-        if (more < 0) return -1;
+    size_t done = 0;
+    while (p->first && done < room) {
+        size_t n = take(p, to + done, room - done);
+        done += n;
+        if (n > 0) continue;
+        int more = p->first->path ? next_block(p) : 0;
+        /* What is there goes out before the failure does. */
+        if (more < 0) return done > 0 ? (ssize_t)done : -1;
         if (more == 0) drop_first(p);
     }
-    return 0;
+    return (ssize_t)done;
 }
 
 int mebi__pieces_waiting(const mebi__pieces *p) {
@@ -140,6 +146,6 @@ void mebi__pieces_answer(mebi__http_answer *a, mebi__pieces *p) {
     mebi__answer_drop(a);
     a->status = 200;
     a->type = "application/json";
-    a->source = (mebi__http_source){
-        .context = p, .read = mebi__pieces_read, .end = mebi__pieces_free};
+    a->source =
+        (mebi__http_source){.context = p, .read = mebi__pieces_read, .end = mebi__pieces_free};
 }

@@ -11,7 +11,8 @@
 
 enum { AT_ONCE = 16 };
 
-/* Nothing tells that a client of a sleeping connection has gone; so it is looked after each second. */
+/* Nothing tells that a client of a sleeping connection has gone; so it is looked after each second.
+ */
 static const double look_seconds = 1;
 
 typedef struct wait {
@@ -55,8 +56,7 @@ static int has_ended(wait *w) {
 static void answer_end(wait *w, mebi__http_answer *a) {
     mebi_error err = {0};
     mebi__job *job = NULL;
-    mebi_status status =
-        mebi__jobs_get(mebi__server_jobs(w->server), w->order.job, &job, &err);
+    mebi_status status = mebi__jobs_get(mebi__server_jobs(w->server), w->order.job, &job, &err);
     if (status != MEBI_OK) mebi__answer_failure(a, status, &err);
     else if (!job) mebi__answer_error(a, 0, MEBI__ERROR_NOT_FOUND, "The job is gone.");
     else if (job->images.count > 0 && job->state != MEBI__JOB_FAILED)
