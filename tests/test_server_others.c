@@ -266,6 +266,11 @@ static void says_what_would_fit(void **state) {
     assert_string_equal(text_at(e, "code"), "too_big");
     assert_true(json_is_object(json_object_get(e, "plan")));
     json_decref(o);
+    mebi__memory_pretend_available(256u << 20);
+    status = ask(the.port, IMAGES, "{\"prompt\":\"a\",\"size\":\"4096x4096\",\"cfg\":2}");
+    mebi__memory_pretend_available(0);
+    assert_openai_error(status, 400, "invalid_request_error", "");
+    assert_non_null(strstr(body, " What would fit: "));
     mebi__memory_pretend_available(64u << 20);
     status = ask(the.port, TXT2IMG, "{\"prompt\":\"a\",\"width\":4096,\"height\":4096}");
     mebi__memory_pretend_available(0);

@@ -101,15 +101,16 @@ int mebi__others_is_nothing(const json_t *v) {
 
 /* ---- orders ---- */
 
-/* "... 1024x768 would fit, or 768x768." behind the sentence, of what the plan found. */
-static void add_fitting(const mebi__job_refused *refused, mebi_error *err) {
+/* "What would fit: 1024x768 (1 at once), or ...", of what the plan found, behind the sentence. */
+static void add_fitting(const mebi__job_refused *refused, float cfg, mebi_error *err) {
     if (refused->why != MEBI__REFUSED_TOO_BIG || !refused->planned) return;
     const mebi_plan *p = &refused->plan;
     for (int i = 0; i < p->alternatives && i < MEBI_ALTERNATIVES; i++) {
         const mebi_alternative *a = &p->alternative[i];
         size_t used = strlen(err->text);
-        snprintf(err->text + used, sizeof err->text - used, "%s%dx%d (%d at once)",
-                 i ? ", or " : " What would fit: ", a->width, a->height, a->count);
+        snprintf(err->text + used, sizeof err->text - used, "%s%dx%d (%d at once%s)",
+                 i ? ", or " : " What would fit: ", a->width, a->height, a->count,
+                 cfg > 0 && !(a->cfg > 0) ? ", without guidance" : "");
     }
     size_t used = strlen(err->text);
     if (p->alternatives > 0 && used + 1 < sizeof err->text) strcpy(err->text + used, ".");
@@ -134,7 +135,7 @@ int mebi__others_submit(mebi__server *server, const mebi__http_request *q,
         mebi__jobs_submit(jobs, &(mebi__job_order){*wanted, 0, q->address}, &job, &refused, &err);
     if (status == MEBI_OK) memcpy(order->job, job->id, sizeof order->job);
     else {
-        add_fitting(&refused, &err);
+        add_fitting(&refused, wanted->cfg, &err);
         mebi__api_refused(a, &refused, wanted, status, &err);
     }
     mebi__job_free(&job);
