@@ -149,6 +149,20 @@ static inline int has_head(const char *line) {
     return found;
 }
 
+/* A chunked body, in place. */
+static inline size_t unchunk(void) {
+    char *to = (char *)(uintptr_t)body;
+    const char *p = body, *whole = reply + reply_bytes;
+    while (p < whole) {
+        char *line;
+        size_t n = strtoul(p, &line, 16);
+        if (n == 0) break;
+        memmove(to, line + 2, n);
+        to += n, p = line + 2 + n + 2;
+    }
+    return (size_t)(to - body);
+}
+
 /* The answer's JSON; owned by the caller. Chunked ones are not read here. */
 static inline json_t *json_of_reply(void) {
     json_error_t why;

@@ -335,20 +335,6 @@ static void keeps_a_history(void **state) {
     assert_status(on_id("GET", "images", image, "/file", NULL), 404);
 }
 
-/* A chunked body, in place. */
-static size_t unchunk(void) {
-    char *to = (char *)(uintptr_t)body;
-    const char *p = body, *whole = reply + reply_bytes;
-    while (p < whole) {
-        char *line;
-        size_t n = strtoul(p, &line, 16);
-        if (n == 0) break;
-        memmove(to, line + 2, n);
-        to += n, p = line + 2 + n + 2;
-    }
-    return (size_t)(to - body);
-}
-
 static void packs_a_zip(void **state) {
     char job[MEBI__JOB_ID], image[MEBI__IMAGE_ID], data[200];
     (void)state;

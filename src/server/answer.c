@@ -30,6 +30,7 @@ void mebi__answer_drop(mebi__http_answer *a) {
     if (a->release) a->release((void *)(uintptr_t)a->data);
     if (a->fd >= 0) close(a->fd);
     if (a->source.read && a->source.end) a->source.end(a->source.context);
+    if (a->later.ask && a->later.end) a->later.end(a->later.context);
     *a = (mebi__http_answer){.fd = -1};
 }
 

@@ -41,6 +41,26 @@ HANDLER(logout);
 HANDLER(openapi);
 HANDLER(page);
 HANDLER(asset);
+/* OpenAI's API. */
+HANDLER(openai_images);
+HANDLER(openai_models);
+HANDLER(openai_model);
+/* AUTOMATIC1111's. */
+HANDLER(sdapi_txt2img);
+HANDLER(sdapi_progress);
+HANDLER(sdapi_interrupt);
+HANDLER(sdapi_skip);
+HANDLER(sdapi_options);
+HANDLER(sdapi_options_change);
+HANDLER(sdapi_models);
+HANDLER(sdapi_samplers);
+HANDLER(sdapi_schedulers);
+HANDLER(sdapi_list);
+HANDLER(sdapi_embeddings);
+HANDLER(sdapi_scripts);
+HANDLER(sdapi_flags);
+HANDLER(sdapi_memory);
+HANDLER(sdapi_png_info);
 
 #undef HANDLER
 

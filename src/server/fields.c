@@ -168,6 +168,8 @@ int mebi__fields_read(const mebi__field *table, int count, const json_t *object,
         if (!warnings) return 0;
         if (json_array_size(warnings) < WARNINGS)
             json_array_append_new(warnings, json_string(fault->message));
+        else if (json_array_size(warnings) == WARNINGS)
+            json_array_append_new(warnings, json_string("There are more such fields."));
         fault->message[0] = 0;
     }
     return 1;

@@ -10,11 +10,13 @@
 #include "server/http_checks.h"
 #include "server/listen.h"
 #include "server/log.h"
+#include "server/others.h"
 #include "server/routes.h"
 #include "server/server.h"
 #include "server/uri.h"
 
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,6 +41,14 @@ struct mebi__http {
     atomic_uint_fast64_t requests, bytes_in, by_class[6];
 };
 
+/* A connection that sleeps until somebody has something for it. */
+typedef struct sleeper {
+    struct MHD_Connection *connection;
+    pthread_mutex_t lock;
+    int fd; /* its socket; -1: not known */
+    int suspended, woken;
+} sleeper;
+
 /* One request, from its first line to its answer's end. */
 typedef struct exchange {
     mebi__http_request request;
@@ -51,6 +61,8 @@ typedef struct exchange {
     size_t room;  /* of the body */
     char *body;
     char method[16];
+    mebi__http_later later; /* later.ask set: the answer is waited for */
+    sleeper sleeper;        /* then */
 } exchange;
 
 /* ---- answers ---- */
@@ -78,13 +90,24 @@ static void add_headers(struct MHD_Response *r, const mebi__http_answer *a) {
 /* A source under way on a connection. */
 typedef struct stream {
     mebi__http_source source;
-    struct MHD_Connection *connection;
-    pthread_mutex_t lock;
-    int suspended, woken;
+    sleeper sleeper;
 } stream;
 
+static void init_sleeper(sleeper *s, struct MHD_Connection *c, int fd) {
+    s->connection = c;
+    s->fd = fd;
+    pthread_mutex_init(&s->lock, NULL);
+}
+
+/* The client has closed its end, if only the sending half: who waits for an answer keeps both. */
+static int has_gone(const sleeper *s) {
+    struct pollfd look = {s->fd, POLLRDHUP, 0};
+    return s->fd >= 0 && poll(&look, 1, 0) == 1 &&
+           look.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL);
+}
+
 void mebi__http_wake(void *waker) {
-    stream *s = waker;
+    sleeper *s = waker;
     pthread_mutex_lock(&s->lock);
     if (s->suspended) {
         s->suspended = 0;
@@ -94,7 +117,7 @@ void mebi__http_wake(void *waker) {
 }
 
 /* 1 if the connection sleeps now; 0 if it was woken meanwhile and is to ask again. */
-static int sleep_stream(stream *s) {
+static int fall_asleep(sleeper *s) {
     pthread_mutex_lock(&s->lock);
     int sleeps = !s->woken;
     s->woken = 0;
@@ -110,41 +133,42 @@ static ssize_t read_stream(void *context, uint64_t at, char *to, size_t room) {
     stream *s = context;
     (void)at;
     for (;;) {
+        if (s->source.watched && has_gone(&s->sleeper)) return MHD_CONTENT_READER_END_WITH_ERROR;
         ssize_t n = s->source.read(s->source.context, to, room);
         if (n > 0) return n;
         if (n == 0) return MHD_CONTENT_READER_END_OF_STREAM;
         if (n != MEBI__HTTP_WAIT) return MHD_CONTENT_READER_END_WITH_ERROR;
-        if (sleep_stream(s)) return 0;
+        if (fall_asleep(&s->sleeper)) return 0;
     }
 }
 
 static void end_stream(void *context) {
     stream *s = context;
     if (s->source.end) s->source.end(s->source.context);
-    pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->sleeper.lock);
     mebi__free(s);
 }
 
-static struct MHD_Response *stream_response(struct MHD_Connection *c, mebi__http_answer *a) {
+static struct MHD_Response *stream_response(struct MHD_Connection *c, int fd,
+                                            mebi__http_answer *a) {
     stream *s = mebi__alloc(MEBI__TAG_GENERAL, sizeof *s);
     if (!s) return NULL;
     s->source = a->source;
-    s->connection = c;
-    pthread_mutex_init(&s->lock, NULL);
+    init_sleeper(&s->sleeper, c, fd);
     struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
                                                                read_stream, s, end_stream);
     if (!r) {
-        pthread_mutex_destroy(&s->lock);
+        pthread_mutex_destroy(&s->sleeper.lock);
         mebi__free(s);
         return NULL;
     }
-    if (s->source.begin) s->source.begin(s->source.context, s);
+    if (s->source.begin) s->source.begin(s->source.context, &s->sleeper);
     return r;
 }
 
-static struct MHD_Response *make_response(struct MHD_Connection *c, mebi__http_answer *a) {
+static struct MHD_Response *make_response(struct MHD_Connection *c, int fd, mebi__http_answer *a) {
     void *data = (void *)(uintptr_t)a->data;
-    if (a->source.read) return stream_response(c, a);
+    if (a->source.read) return stream_response(c, fd, a);
     if (a->fd >= 0) return MHD_create_response_from_fd64(a->bytes, a->fd);
     if (!a->release) return MHD_create_response_from_buffer(a->bytes, data, MHD_RESPMEM_PERSISTENT);
     return MHD_create_response_from_buffer_with_free_callback_cls(a->bytes, data, a->release, data);
@@ -152,7 +176,8 @@ static struct MHD_Response *make_response(struct MHD_Connection *c, mebi__http_a
 
 /* What the answer holds passes over to the response. */
 static enum MHD_Result send_answer(struct MHD_Connection *c, exchange *e, mebi__http_answer *a) {
-    struct MHD_Response *r = make_response(c, a);
+    mebi__others_reshape(e->request.path, a);
+    struct MHD_Response *r = make_response(c, e->connection ? e->connection->fd : -1, a);
     e->status = a->status;
     if (!r) {
         mebi__answer_drop(a);
@@ -210,7 +235,30 @@ static void run_handler(mebi__http *http, exchange *e, mebi__http_answer *a) {
                            mebi__route_limit(route));
     else route->handler(http->server, &e->request, a);
     /* A handler that says nothing is a fault of this program. */
-    if (a->status == 0) mebi__answer_error(a, 0, MEBI__ERROR_INTERNAL, "There was no answer.");
+    if (a->status == 0 && !a->later.ask)
+        mebi__answer_error(a, 0, MEBI__ERROR_INTERNAL, "There was no answer.");
+}
+
+/* The answer, if it is there by now; else the connection sleeps again. */
+static enum MHD_Result ask_later(struct MHD_Connection *c, exchange *e) {
+    for (;;) {
+        mebi__http_answer a = {.fd = -1};
+        if (has_gone(&e->sleeper)) return MHD_NO;
+        if (e->later.ask(e->later.context, &a)) return send_answer(c, e, &a);
+        if (fall_asleep(&e->sleeper)) return MHD_YES;
+    }
+}
+
+static void begin_later(struct MHD_Connection *c, exchange *e, const mebi__http_later *later) {
+    e->later = *later;
+    init_sleeper(&e->sleeper, c, e->connection ? e->connection->fd : -1);
+    if (later->begin) later->begin(later->context, &e->sleeper);
+}
+
+static void end_later(exchange *e) {
+    if (!e->later.ask) return;
+    if (e->later.end) e->later.end(e->later.context);
+    pthread_mutex_destroy(&e->sleeper.lock);
 }
 
 /* The head is there; the body, if one follows, is not. */
@@ -242,10 +290,13 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *c, const
         *bytes = 0;
         return MHD_YES;
     }
+    if (e->later.ask) return ask_later(c, e);
     mebi__http_answer a = {.fd = -1};
     mebi__connections_wait(&http->connections, e->connection, 0);
     run_handler(http, e, &a);
-    return send_answer(c, e, &a);
+    if (!a.later.ask) return send_answer(c, e, &a);
+    begin_later(c, e, &a.later);
+    return ask_later(c, e);
 }
 
 static void on_completed(void *context, struct MHD_Connection *c, void **state,
@@ -254,6 +305,7 @@ static void on_completed(void *context, struct MHD_Connection *c, void **state,
     exchange *e = *state;
     (void)c, (void)how;
     if (!e) return;
+    end_later(e);
     mebi__connections_wait(&http->connections, e->connection, 1);
     int class = e->status / 100;
     if (class >= 1 && class <= 5) atomic_fetch_add(&http->by_class[class], 1);

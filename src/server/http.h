@@ -41,7 +41,8 @@ typedef struct mebi__http_request {
     const char *body; /* terminated by a 0 byte that body_bytes does not count */
     size_t body_bytes;
     const char *none_match, *last_event, *accept_encoding; /* headers; NULL: not sent */
-    char session[80];                                      /* the cookie's value; "" if none */
+    const char *host, *forwarded; /* Host, as checked; X-Forwarded-Proto or NULL */
+    char session[80];             /* the cookie's value; "" if none */
     int logged_in; /* 1: came with a token or a session; always 1 where no token is needed */
 } mebi__http_request;
 
@@ -55,9 +56,22 @@ typedef struct mebi__http_source {
     /* Called before the first read: the waker, for mebi__http_wake. NULL: never waits. */
     void (*begin)(void *context, void *waker);
     void (*end)(void *context);
+    int watched; /* 1: whenever it is woken, it ends if the client has gone meanwhile */
 } mebi__http_source;
 
 enum { MEBI__HTTP_WAIT = -2 };
+
+struct mebi__http_answer;
+
+/* An answer that is not there yet. The connection sleeps and costs no thread; whenever it is woken,
+ * the core looks whether the client is still there, and asks. */
+typedef struct mebi__http_later {
+    void *context;
+    /* 1: *answer is set; 0: not yet, and mebi__http_wake has been arranged for. */
+    int (*ask)(void *context, struct mebi__http_answer *answer);
+    void (*begin)(void *context, void *waker); /* before the first asking */
+    void (*end)(void *context); /* after an answer, or without one: the client has gone */
+} mebi__http_later;
 
 typedef struct mebi__http_answer {
     int status;
@@ -69,6 +83,7 @@ typedef struct mebi__http_answer {
     void (*release)(void *data);
     int fd;                   /* or a file of `bytes` bytes, which the core closes; -1: none */
     mebi__http_source source; /* or these, if source.read is set */
+    mebi__http_later later;   /* or all of it comes later, if later.ask is set */
     int headers;
     struct {
         const char *name; /* static */
@@ -115,8 +130,8 @@ typedef struct mebi__http_counts {
 } mebi__http_counts;
 mebi__http_counts mebi__http_count(mebi__http *http);
 
-/* A source that said MEBI__HTTP_WAIT has something now. From any thread, once for each such answer.
- */
+/* A source that said MEBI__HTTP_WAIT has something now, or what comes later is to be asked for.
+ * From any thread. */
 void mebi__http_wake(void *waker);
 
 /* The decoded value of a query's name in `to`. 0: it is not there. -1: it is there but is no good:

@@ -15,7 +15,7 @@
 /* Headers that mean something here; each may come once. */
 typedef struct head {
     const char *host, *origin, *authorization, *cookie, *type, *length, *coding, *none_match,
-        *last_event, *accept_encoding;
+        *last_event, *accept_encoding, *forwarded;
     int twice, broken;
 } head;
 
@@ -34,7 +34,8 @@ static enum MHD_Result look(void *context, enum MHD_ValueKind kind, const char *
                  {"Transfer-Encoding", &h->coding},
                  {"If-None-Match", &h->none_match},
                  {"Last-Event-ID", &h->last_event},
-                 {"Accept-Encoding", &h->accept_encoding}};
+                 {"Accept-Encoding", &h->accept_encoding},
+                 {"X-Forwarded-Proto", &h->forwarded}};
     (void)kind;
     if (strlen(key) != key_bytes || (value && strlen(value) != value_bytes)) h->broken = 1;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -200,6 +201,8 @@ int mebi__http_checks(struct MHD_Connection *connection, mebi__server *server, c
     q->none_match = h.none_match;
     q->last_event = h.last_event;
     q->accept_encoding = h.accept_encoding;
+    q->host = h.host;
+    q->forwarded = h.forwarded;
     return check_form(&h, refusal, a) && check_host(&h, mebi__server_guard(server), own, a) &&
            check_route(method, refusal, q, a) && check_origin(&h, q, a) &&
            check_token(&h, server, q, a) && check_body(&h, q, a);

@@ -99,8 +99,7 @@ static void look(mebi__hub *hub) {
 static void wake_the_quiet(mebi__hub *hub, double now) {
     pthread_mutex_lock(&hub->lock);
     for (mebi__listener *l = hub->first; l; l = l->next)
-        if (l->waker && now - l->written >= MEBI__LISTENER_COMMENT_SECONDS)
-            mebi__http_wake(l->waker);
+        if (l->waker && now - l->written >= l->patience) mebi__http_wake(l->waker);
     pthread_mutex_unlock(&hub->lock);
 }
 
@@ -164,7 +163,7 @@ void mebi__hub_stop(mebi__hub *hub) {
 
 /* ---- streams ---- */
 
-static int is_stopping(mebi__hub *hub) {
+int mebi__hub_stopping(mebi__hub *hub) {
     pthread_mutex_lock(&hub->lock);
     int stopping = hub->stopping;
     pthread_mutex_unlock(&hub->lock);
@@ -174,7 +173,7 @@ static int is_stopping(mebi__hub *hub) {
 static ssize_t read_stream(void *context, char *to, size_t room) {
     mebi__listener *l = context;
     if (l->sent == l->bytes) {
-        if (l->ended || is_stopping(l->hub)) return 0;
+        if (l->ended || mebi__hub_stopping(l->hub)) return 0;
         int written = mebi__listener_write(l);
         if (written < 0) return -1;
         if (written == 0) return MEBI__HTTP_WAIT;
@@ -185,14 +184,14 @@ static ssize_t read_stream(void *context, char *to, size_t room) {
     return (ssize_t)n;
 }
 
-static void begin_stream(void *context, void *waker) {
+void mebi__hub_begin(void *context, void *waker) {
     mebi__listener *l = context;
     pthread_mutex_lock(&l->hub->lock);
     l->waker = waker;
     pthread_mutex_unlock(&l->hub->lock);
 }
 
-static void end_stream(void *context) {
+void mebi__hub_leave(void *context) {
     mebi__listener *l = context;
     mebi__hub *hub = l->hub;
     pthread_mutex_lock(&hub->lock);
@@ -205,13 +204,13 @@ static void end_stream(void *context) {
     mebi__free(l);
 }
 
-/* NULL: there are too many, or no memory. */
-static mebi__listener *join(mebi__hub *hub, const char *job) {
+mebi__listener *mebi__hub_join(mebi__hub *hub, const char *job, double patience) {
     mebi__listener *l = mebi__alloc(MEBI__TAG_GENERAL, sizeof *l);
     if (!l) return NULL;
     l->hub = hub;
     l->jobs = mebi__server_jobs(hub->server);
     strncpy(l->job, job, sizeof l->job - 1);
+    l->patience = patience;
     l->written = mebi__now_seconds();
     pthread_mutex_lock(&hub->lock);
     int may = hub->count < LISTENERS;
@@ -237,7 +236,8 @@ static int64_t last_event(mebi__jobs *jobs, const mebi__http_request *q) {
 
 static void open_stream(mebi__server *server, const char *job, int64_t after,
                         mebi__http_answer *a) {
-    mebi__listener *l = join(mebi__server_hub(server), job);
+    mebi__listener *l =
+        mebi__hub_join(mebi__server_hub(server), job, MEBI__LISTENER_COMMENT_SECONDS);
     if (!l) {
         mebi__answer_error(a, 0, MEBI__ERROR_UNAVAILABLE,
                            "There are %d event streams already. Close some, or try again later.",
@@ -249,7 +249,7 @@ static void open_stream(mebi__server *server, const char *job, int64_t after,
     mebi__answer_drop(a);
     a->status = 200;
     a->type = "text/event-stream";
-    a->source = (mebi__http_source){l, read_stream, begin_stream, end_stream};
+    a->source = (mebi__http_source){l, read_stream, mebi__hub_begin, mebi__hub_leave, 0};
     /* Proxies that would keep events back are asked not to. */
     mebi__answer_header(a, "X-Accel-Buffering", "no");
 }

@@ -17,6 +17,15 @@ void mebi__hub_nudge(mebi__hub *hub);
 void mebi__hub_stop(mebi__hub *hub);
 void mebi__hub_close(mebi__hub **hub);
 int mebi__hub_listeners(mebi__hub *hub);
+/* 1 once mebi__hub_stop has begun. */
+int mebi__hub_stopping(mebi__hub *hub);
+
+/* A place among those who are woken when something of a job ("": of any) happens, and when nothing
+ * has for `patience` seconds. NULL: there are too many, or no memory. */
+struct mebi__listener *mebi__hub_join(mebi__hub *hub, const char *job, double patience);
+/* Of a listener: it can be woken from now on; it goes. In the form of a source's. */
+void mebi__hub_begin(void *listener, void *waker);
+void mebi__hub_leave(void *listener);
 
 /* The handlers of the two addresses. */
 void mebi__hub_job_events(mebi__server *server, const mebi__http_request *request,

@@ -15,6 +15,7 @@ typedef struct mebi__listener {
     char job[MEBI__JOB_ID]; /* "": all */
     int64_t after;          /* the last event that was written */
     int greet;              /* 1: the state comes first */
+    double patience;        /* seconds of quiet after which it is woken anyway */
     int ended;
     _Atomic double written; /* when anything was, last */
     char *text;             /* still to be sent from `sent` on */

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { JSON_BYTES = 1 << 20, PNG_BYTES = 64 << 20, SMALL_BYTES = 8 << 10 };
+enum { JSON_BYTES = 1 << 20, PNG_BYTES = 64 << 20, SMALL_BYTES = 8 << 10, CODED_PNG_BYTES = 32 << 20 };
 
 #define R(method, pattern, name, ...)                                                              \
     { MEBI__##method, pattern, mebi__api_##name, __VA_ARGS__ }
@@ -45,6 +45,32 @@ const mebi__route mebi__routes[] = {
     R(POST,   "/api/v1/checks",                 check_start,     MEBI__BODY_JSON, SMALL_BYTES, 0),
     R(GET,    "/api/v1/checks/{id}",            check,           MEBI__BODY_NONE, 0, 0),
     R(GET,    "/api/v1/checks/{id}/html",       check_html,      MEBI__BODY_NONE, 0, 0),
+    R(POST,   "/v1/images/generations",        openai_images,   MEBI__BODY_JSON, 0, 0),
+    R(GET,    "/v1/models",                    openai_models,   MEBI__BODY_NONE, 0, 0),
+    R(GET,    "/v1/models/{id}",               openai_model,    MEBI__BODY_NONE, 0, 0),
+    R(POST,   "/sdapi/v1/txt2img",             sdapi_txt2img,   MEBI__BODY_JSON, 0, 0),
+    R(GET,    "/sdapi/v1/progress",            sdapi_progress,  MEBI__BODY_NONE, 0, 0),
+    R(POST,   "/sdapi/v1/interrupt",           sdapi_interrupt, MEBI__BODY_NONE, SMALL_BYTES, MEBI__ROUTE_OPTIONAL),
+    R(POST,   "/sdapi/v1/skip",                sdapi_skip,      MEBI__BODY_NONE, SMALL_BYTES, MEBI__ROUTE_OPTIONAL),
+    R(GET,    "/sdapi/v1/options",             sdapi_options,   MEBI__BODY_NONE, 0, 0),
+    R(POST,   "/sdapi/v1/options",             sdapi_options_change, MEBI__BODY_JSON, 0, 0),
+    R(POST,   "/sdapi/v1/png-info",            sdapi_png_info,  MEBI__BODY_JSON, CODED_PNG_BYTES, 0),
+    R(GET,    "/sdapi/v1/sd-models",           sdapi_models,    MEBI__BODY_NONE, 0, 0),
+    R(POST,   "/sdapi/v1/refresh-checkpoints", sdapi_list,      MEBI__BODY_NONE, SMALL_BYTES, MEBI__ROUTE_OPTIONAL),
+    R(GET,    "/sdapi/v1/samplers",            sdapi_samplers,  MEBI__BODY_NONE, 0, 0),
+    R(GET,    "/sdapi/v1/schedulers",          sdapi_schedulers, MEBI__BODY_NONE, 0, 0),
+    R(GET,    "/sdapi/v1/memory",              sdapi_memory,    MEBI__BODY_NONE, 0, 0),
+    R(GET,    "/sdapi/v1/cmd-flags",           sdapi_flags,     MEBI__BODY_NONE, 0, 0),
+    R(GET,    "/sdapi/v1/embeddings",          sdapi_embeddings, MEBI__BODY_NONE, 0, 0),
+    R(GET,    "/sdapi/v1/scripts",             sdapi_scripts,   MEBI__BODY_NONE, 0, 0),
+    R(GET,    "/sdapi/v1/upscalers",           sdapi_list,      MEBI__BODY_NONE, 0, 0),
+    R(GET,    "/sdapi/v1/latent-upscale-modes", sdapi_list,      MEBI__BODY_NONE, 0, 0),
+    R(GET,    "/sdapi/v1/loras",               sdapi_list,      MEBI__BODY_NONE, 0, 0),
+    R(GET,    "/sdapi/v1/hypernetworks",       sdapi_list,      MEBI__BODY_NONE, 0, 0),
+    R(GET,    "/sdapi/v1/face-restorers",      sdapi_list,      MEBI__BODY_NONE, 0, 0),
+    R(GET,    "/sdapi/v1/realesrgan-models",   sdapi_list,      MEBI__BODY_NONE, 0, 0),
+    R(GET,    "/sdapi/v1/prompt-styles",       sdapi_list,      MEBI__BODY_NONE, 0, 0),
+    R(GET,    "/sdapi/v1/sd-vae",              sdapi_list,      MEBI__BODY_NONE, 0, 0),
     R(GET,    "/",                              page,            MEBI__BODY_NONE, 0, MEBI__ROUTE_OPEN | MEBI__ROUTE_PAGE),
     R(GET,    "/assets/{*}",                    asset,           MEBI__BODY_NONE, 0, MEBI__ROUTE_OPEN | MEBI__ROUTE_PAGE),
     R(GET,    "/{file}",                        page,            MEBI__BODY_NONE, 0, MEBI__ROUTE_OPEN | MEBI__ROUTE_PAGE),

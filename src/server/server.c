@@ -138,6 +138,13 @@ static void wait_for_job(mebi__server *s, int (*hurry)(void *context)) {
     while (mebi__jobs_queue(s->jobs).running && !(hurry && hurry(NULL))) nanosleep(&nap, NULL);
 }
 
+/* Until those who waited have been told that nothing will come; a second at most, for some do not
+ * listen. */
+static void wait_for_listeners(mebi__server *s) {
+    const struct timespec nap = {0, 10 * 1000 * 1000};
+    for (int i = 0; i < 100 && mebi__hub_listeners(s->hub) > 0; i++) nanosleep(&nap, NULL);
+}
+
 void mebi__server_close(mebi__server **server, int finish, int (*hurry)(void *context)) {
     mebi__server *s = *server;
     if (!s) return;
@@ -145,6 +152,7 @@ void mebi__server_close(mebi__server **server, int finish, int (*hurry)(void *co
     if (s->jobs && finish) wait_for_job(s, hurry);
     if (s->jobs) mebi__jobs_stop(s->jobs);
     mebi__hub_stop(s->hub);
+    if (s->hub && s->http) wait_for_listeners(s);
     mebi__http_close(&s->http);
     mebi__jobs_close(&s->jobs);
     mebi__checks_close(&s->checks);
