@@ -303,7 +303,16 @@ static void wrong_numbers_are_refused(void **state) {
     const mebi_request good = small_request(e);
     static const float no_number[] = {NAN, INFINITY, -INFINITY};
     static const int ends[] = {INT_MIN, -1, 0, INT_MAX};
-    REFUSED(prompt, NULL, "There is no prompt");
+    /* Nothing can be made of no prompt, but planned it can be: as one of usual length. */
+    mebi_request unwritten = good;
+    mebi_error none = {0};
+    mebi_plan plan;
+    unwritten.prompt = NULL;
+    assert_int_equal(mebi_generate(e, &unwritten, NULL, NULL, &none), MEBI_BAD_ARGUMENT);
+    assert_non_null(strstr(none.text, "There is no prompt"));
+    none = (mebi_error){0};
+    assert_mebi_ok(mebi_plan_request(e, &unwritten, &plan, &none), &none);
+    assert_true(plan.seconds[MEBI_STAGE_ENCODE] > 0 && plan.need_bytes > 0);
     for (int i = 0; i < 4; i++) {
         REFUSED(steps, ends[i], "1 to 120 are possible");
         REFUSED(count, ends[i], "1 to 64 are possible");

@@ -6,9 +6,7 @@
 
 enum { LARGEST_DRAFT = 8, USUAL_TOKENS = 61 };
 
-static mebi_status check_numbers(const mebi_engine *e, const mebi_request *r, mebi_error *err) {
-    if (!r->prompt && !e->plan_only)
-        return mebi__fail(err, MEBI_BAD_ARGUMENT, "There is no prompt. Say what to draw.");
+static mebi_status check_numbers(const mebi_request *r, mebi_error *err) {
     if (r->steps < 1 || r->steps > MEBI__MAX_STEPS)
         return mebi__fail(err, MEBI_BAD_ARGUMENT, "%d steps asked for; 1 to %d are possible, 8 usual.",
                           r->steps, MEBI__MAX_STEPS);
@@ -133,7 +131,9 @@ static mebi_status read_prompt(mebi__job *j, const char *text, mebi__prompt *p) 
 mebi_status mebi__job_check(mebi__job *j) {
     const mebi_request *r = j->request;
     int scale = mebi__vae_scale(&j->engine->pipeline.vae.config);
-    MEBI_TRY(check_numbers(j->engine, r, j->err));
+    if (!r->prompt && j->working)
+        return mebi__fail(j->err, MEBI_BAD_ARGUMENT, "There is no prompt. Say what to draw.");
+    MEBI_TRY(check_numbers(r, j->err));
     MEBI_TRY(check_size(j->engine, r, j->err));
     j->seed = r->seed >= 0 ? r->seed : (int64_t)(mebi__random_bits() & 0xffffffffu);
     j->width = r->draft ? r->width / r->draft : r->width;

@@ -7,13 +7,6 @@
 
 enum { REQUESTS = 64 };
 
-/* Who has not written a prompt yet is planned for with one of usual length: some sixty tokens. */
-static const char usual_prompt[] = "A wide view over a quiet harbour early in the morning, small "
-                                   "wooden boats with worn paint, nets hung up to dry, "
-                                   "gulls on the posts, low mist over the water, warm light from "
-                                   "behind the hills on the old brick houses, "
-                                   "reflections, fine detail, a photograph taken with a long lens.";
-
 static json_t *error_json(const char *code, const char *message, const char *field) {
     json_t *e = json_pack("{s:s, s:s}", "code", code, "message", message);
     if (e && field && *field) json_object_set_new(e, "field", json_string(field));
@@ -23,7 +16,7 @@ static json_t *error_json(const char *code, const char *message, const char *fie
 static mebi_status plan_order(mebi__server *server, const mebi_request *asked, mebi_plan *plan,
                               int *unavailable, mebi_error *err) {
     mebi_request r = *asked;
-    if (!r.prompt || !*r.prompt) r.prompt = usual_prompt;
+    if (r.prompt && !*r.prompt) r.prompt = NULL; /* not written yet: one of usual length is planned for */
     return mebi__plans_get(mebi__server_plans(server), &r, plan, unavailable, err);
 }
 
