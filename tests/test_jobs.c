@@ -202,6 +202,41 @@ static void clients_take_turns(void **state) {
     for (int i = 0; i < 8; i++) assert_string_equal(b->fake.log[i], order[i]);
 }
 
+/* The queue's order against the rule played step by step: highest priority, then who had a turn
+ * longest ago, then age. */
+static void turns_are_as_the_rule_says(void **state) {
+    enum { JOBS = 48, CLIENTS = 5 };
+    bench *b = *state;
+    b->paused = 1;
+    bench_open(b);
+    struct {
+        int client, priority, placed;
+        job_id id;
+    } job[JOBS];
+    unsigned random = 7;
+    for (int i = 0; i < JOBS; i++) {
+        random = random * 1664525u + 1013904223u;
+        job[i].client = (int)(random >> 24) % CLIENTS;
+        job[i].priority = (int)(random >> 20) % 3 - 1;
+        job[i].placed = 0;
+        char client[] = {(char)('a' + job[i].client), 0};
+        job[i].id = submit_as(b, client, "x", job[i].priority);
+    }
+    int turn[CLIENTS] = {0};
+    for (int n = 1; n <= JOBS; n++) {
+        int best = -1;
+        for (int i = 0; i < JOBS; i++) {
+            if (job[i].placed) continue;
+            if (best < 0 || job[i].priority > job[best].priority ||
+                (job[i].priority == job[best].priority && turn[job[i].client] < turn[job[best].client]))
+                best = i;
+        }
+        job[best].placed = 1;
+        turn[job[best].client] = n;
+        assert_int_equal(position_of(b, job[best].id), n);
+    }
+}
+
 /* Who comes late is not put behind the many jobs of one who came early. */
 static void latecomers_get_their_turn(void **state) {
     bench *b = *state;
@@ -572,6 +607,7 @@ int main(void) {
         T(what_cant_be_is_refused),
         T(a_model_that_fails_is_tried_again),
         T(clients_take_turns),
+        T(turns_are_as_the_rule_says),
         T(latecomers_get_their_turn),
         T(lists_have_pages),
         T(lists_show_each_job_once),

@@ -36,6 +36,8 @@ typedef struct mebi__waiting {
     double seconds; /* by plan */
     int position, told; /* from 1; what its listeners know */
     double until;   /* seconds until it begins, after the running one */
+    int round;      /* of its client's jobs of its rank, from 0 */
+    int64_t turn, first; /* its client's last turn, and oldest job of its rank */
 } mebi__waiting;
 
 typedef struct mebi__turn {

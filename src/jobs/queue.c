@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { TOLD = 32 }; /* places whose changes are told one by one */
@@ -32,37 +33,61 @@ static int take_turn(mebi__turn *turns, int count, const char *client, int64_t a
     return count;
 }
 
-/* 1 if a goes before b. */
-static int before(const mebi__waiting *a, const mebi__waiting *b, const mebi__turn *turns, int count) {
-    if (a->begun != b->begun) return a->begun;
-    if (a->priority != b->priority) return a->priority > b->priority;
-    int64_t at = last_turn(turns, count, a->client), bt = last_turn(turns, count, b->client);
-    return at != bt ? at < bt : a->row < b->row;
+/* Before all else: jobs that had begun, then by priority. */
+static int by_rank(const mebi__waiting *a, const mebi__waiting *b) {
+    if (a->begun != b->begun) return b->begun - a->begun;
+    return (b->priority > a->priority) - (b->priority < a->priority);
 }
 
-static int best(const mebi__waiting *queue, int queued, const mebi__turn *turns, int count) {
-    int first = -1;
-    for (int i = 0; i < queued; i++)
-        if (!queue[i].position && (first < 0 || before(&queue[i], &queue[first], turns, count)))
-            first = i;
-    return first;
+static int by_age(int64_t a, int64_t b) {
+    return (a > b) - (a < b);
 }
 
-/* Plays the queue to its end: n * n of some hundreds, after each change. Look is held. */
+static int by_client(const void *x, const void *y) {
+    const mebi__waiting *a = x, *b = y;
+    int order = by_rank(a, b);
+    if (!order) order = strcmp(a->client, b->client);
+    return order ? order : by_age(a->row, b->row);
+}
+
+/* Of one rank: each client's first job, then each one's second, and so on. */
+static int by_turn(const void *x, const void *y) {
+    const mebi__waiting *a = x, *b = y;
+    if (a->round != b->round) return a->round - b->round;
+    int order = by_age(a->turn, b->turn);
+    return order ? order : by_age(a->first, b->first);
+}
+
+/* Orders count jobs of one rank, which stand by client, and counts their clients' turns on. */
+static int place_rank(mebi__waiting *w, int count, mebi__turn *turns, int turn_count, int64_t *at) {
+    for (int i = 0; i < count; i++) {
+        int same = i > 0 && strcmp(w[i].client, w[i - 1].client) == 0;
+        w[i].round = same ? w[i - 1].round + 1 : 0;
+        w[i].turn = same ? w[i - 1].turn : last_turn(turns, turn_count, w[i].client);
+        w[i].first = same ? w[i - 1].first : w[i].row;
+    }
+    qsort(w, (size_t)count, sizeof *w, by_turn);
+    for (int i = 0; i < count; i++) turn_count = take_turn(turns, turn_count, w[i].client, ++*at);
+    return turn_count;
+}
+
+/* Plays the queue to its end, after each change. Look is held. */
 static void place_all(mebi__jobs *jobs) {
-    static const size_t bytes = sizeof jobs->turns;
     mebi__turn turns[MEBI__TURNS];
-    memcpy(turns, jobs->turns, bytes);
-    int count = jobs->turn_count;
+    memcpy(turns, jobs->turns, sizeof turns);
+    mebi__waiting *w = jobs->queue;
+    int turn_count = jobs->turn_count;
     int64_t at = jobs->turn;
     double until = 0;
-    for (int i = 0; i < jobs->queued; i++) jobs->queue[i].position = 0;
-    for (int n = 1; n <= jobs->queued; n++) {
-        mebi__waiting *w = &jobs->queue[best(jobs->queue, jobs->queued, turns, count)];
-        w->position = n;
-        w->until = until;
-        until += w->seconds;
-        count = take_turn(turns, count, w->client, ++at);
+    if (jobs->queued) qsort(w, (size_t)jobs->queued, sizeof *w, by_client);
+    for (int from = 0, to = 0; from < jobs->queued; from = to) {
+        while (to < jobs->queued && by_rank(&w[from], &w[to]) == 0) to++;
+        turn_count = place_rank(w + from, to - from, turns, turn_count, &at);
+    }
+    for (int i = 0; i < jobs->queued; i++) {
+        w[i].position = i + 1;
+        w[i].until = until;
+        until += w[i].seconds;
     }
 }
 
