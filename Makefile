@@ -24,7 +24,7 @@ test: all
 	tests/run $(BUILDS)
 
 build-asan: FORCE
-	@$(call CONFIGURE,build-asan,--buildtype=debugoptimized -Db_sanitize=address$(comma)undefined \
+	@$(call CONFIGURE,build-asan,--buildtype=debugoptimized -Dc_args=-g1 -Db_sanitize=address$(comma)undefined \
 	  -Db_lundef=false); rm -f build-asan.log
 	@ninja -C build-asan --quiet
 
