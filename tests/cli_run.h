@@ -164,7 +164,7 @@ static int child_end(void) {
     return ran.code;
 }
 
-static int run_words(const start_how *how, const char *const *words) {
+static inline int run_words(const start_how *how, const char *const *words) {
     child_start(how, words, -1);
     return child_end();
 }
