@@ -37,7 +37,8 @@ typedef struct mebi__server_params {
     const char *folder;  /* of the data */
     const char *address; /* as digits */
     int port;
-    const char *token_file; /* NULL: no token; then the address has to be loopback */
+    const char *token_file;                /* NULL: no token; then the address has to be loopback */
+    const char *tls_certificate, *tls_key; /* files for https; both or neither (NULL) */
     const char *
         host_names; /* further names this server is asked for by, with commas between; NULL: none */
     int queue_limit;
@@ -56,6 +57,7 @@ typedef struct mebi__server_params {
 MEBI_MUST_USE mebi_status mebi__server_open(const mebi__server_params *params,
                                             mebi__server **server, mebi_error *err);
 int mebi__server_port(const mebi__server *server);
+int mebi__server_is_tls(const mebi__server *server);
 /* The running job is parked at its last saved step, or, with `finish`, made to its end first,
  * unless `hurry` (may be NULL) says otherwise meanwhile. Accepts NULL; nulls. */
 void mebi__server_close(mebi__server **server, int finish, int (*hurry)(void *context));
