@@ -447,6 +447,38 @@ static void the_shipped_model_is_in_order(void **state) {
     assert_string_not_equal(verdict_of("memory", NULL), "fail");
 }
 
+/* A JSON object a line, whose fractions rise from 0 to nearly 1; all else as without. Returns how many
+ * moves there were. */
+static int assert_progress(const char *least_words) {
+    double before = -1, fraction = 0;
+    int moves = 0, told = 0;
+    for (char *line = strtok(ran.err.text, "\n"); line; line = strtok(NULL, "\n")) {
+        json_t *o = json_loads(line, 0, NULL), *number = json_object_get(o, "fraction");
+        const char *words = json_string_value(json_object_get(o, "words"));
+        if (!o) fail_msg("not JSON: %s", line);
+        if (number) fraction = json_number_value(number);
+        if (fraction < before || fraction > 1) fail_msg("%g after %g", fraction, before);
+        told |= words && strstr(words, least_words);
+        moves += fraction > before;
+        before = fraction;
+        json_decref(o);
+    }
+    assert_true(told);
+    assert_true(before > 0.5);
+    return moves;
+}
+
+static void tells_programs_its_progress(void **state) {
+    (void)state;
+    RUN("doctor", "-m", MINI, "--quick", "--json", "--progress-json", "--only", "speed");
+    assert_true(assert_progress("run 2 of 3: ") > 3);
+    assert_true(*verdict_of("speed", NULL) != 0);
+    assert_code(RUN("bench", "-m", MINI, "--sizes", "128,256", "--prompts", "1", "--seeds", "2",
+                    "--runs", "0", "--progress-json"),
+                0);
+    assert_true(assert_progress("picture 3 of 4, ") > 2);
+}
+
 static void a_masked_instruction_set_is_red(void **state) {
     (void)state;
     if (strcmp(mebi__processor_best(), "ref") == 0) skip(); /* there is nothing to mask */
@@ -611,6 +643,7 @@ int main(void) {
         COMMAND(bad_lines_are_refused),
         COMMAND(a_model_that_is_missing_is_a_finding),
         COMMAND(the_shipped_model_is_in_order),
+        COMMAND(tells_programs_its_progress),
         COMMAND(a_masked_instruction_set_is_red),
         COMMAND(damaged_weights_are_red),
         COMMAND(a_damaged_decoder_is_red),

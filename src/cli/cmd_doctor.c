@@ -17,7 +17,7 @@
 typedef struct arguments {
     model_options model;
     const char *only, *picture, *keep, *folder;
-    int quick, full, json, quiet, help;
+    int quick, full, json, progress_json, quiet, help;
 } arguments;
 
 typedef struct command {
@@ -30,7 +30,7 @@ typedef struct command {
     mebi_engine *engine;
 } command;
 
-enum { OPTIONS = MODEL_OPTIONS + 9 };
+enum { OPTIONS = MODEL_OPTIONS + 10 };
 static const double most_seconds = 170;
 static const double least_cache = 1e9; /* bytes of the disk */
 
@@ -49,6 +49,8 @@ static int list_options(arguments *a, option *o) {
          0, 0, NULL},
         {0, "keep", OPTION_TEXT, &a->keep, "DIR", "save the check's pictures there", 0, 0, NULL},
         {0, "json", OPTION_FLAG, &a->json, NULL, "print one JSON object", 0, 0, NULL},
+        {0, "progress-json", OPTION_FLAG, &a->progress_json, NULL,
+         "progress as JSON on standard error, an object a line", 0, 0, NULL},
         {'q', "quiet", OPTION_FLAG, &a->quiet, NULL, "no progress", 0, 0, NULL},
         {'h', "help", OPTION_FLAG, &a->help, NULL, "this text", 0, 0, NULL},
     };
@@ -147,17 +149,21 @@ static mebi_status judge_file(command *c, mebi_error *err) {
 
 /* ---- with a model ---- */
 
-static void on_progress(void *context, const mebi_progress *progress) {
-    terminal_progress(&((command *)context)->terminal, progress);
+/* As JSON it is that of all runs, whose names on_notice has told. */
+static void on_progress(void *context, const mebi_progress *p) {
+    command *c = context;
+    double left = 0;
+    if (c->terminal.json && p->stage != MEBI_STAGE_LOAD) {
+        double fraction = mebi__doctor_fraction(c->doctor, p->fraction, &left);
+        terminal_tell(&c->terminal, fraction, left, NULL);
+    } else terminal_progress(&c->terminal, p);
 }
 
 /* Each run begins with one: its progress then starts anew. */
 static void on_notice(void *context, const char *text) {
     command *c = context;
-    if (c->args.quiet) return;
-    terminal_clear(&c->terminal);
+    terminal_notice(&c->terminal, text);
     c->terminal.told = 0;
-    fprintf(stderr, "mebi: %s\n", text);
 }
 
 /* A model that can't be opened is a finding, not an end. */
@@ -294,6 +300,7 @@ int cmd_doctor(int argc, char **argv) {
     }
     interrupt_watch();
     c.terminal = terminal_open(c.args.quiet);
+    c.terminal.json = c.args.progress_json;
     int code = run(&c);
     mebi__doctor_destroy(&c.doctor);
     mebi_engine_close(&c.engine);

@@ -106,7 +106,7 @@ static mebi_status open_parts(mebi__server *s, const mebi__server_params *p, meb
     }
     MEBI_TRY(open_jobs(s, p, err));
     s->plans = mebi__plans_open(s->jobs);
-    s->checks = mebi__checks_open(s->jobs, &p->checks);
+    s->checks = mebi__checks_open(s->jobs, &p->checks, on_event, s);
     if (!s->plans || !s->checks)
         return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the server.");
     return MEBI_OK;

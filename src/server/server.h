@@ -22,7 +22,8 @@ typedef struct mebi__check_order {
     int is_bench; /* 0: the doctor */
     int quick;
     void *to; /* of the two below, from any thread */
-    void (*progress)(void *to, double fraction, const char *words);
+    /* left: seconds, negative while not known. words: NULL: the last ones hold. */
+    void (*progress)(void *to, double fraction, double left, const char *words);
     int (*stopping)(void *to); /* 1: end at once */
 } mebi__check_order;
 
