@@ -11,6 +11,7 @@
 #include "cli/terminal.h"
 #include "mebi/mebi.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,17 +121,36 @@ static mebi_status check(const arguments *a, mebi_error *err) {
 
 /* ---- a picture of the user's ---- */
 
+static const char *find_text(const mebi_png_text *texts, int count, const char *keyword) {
+    for (int i = 0; i < count; i++)
+        if (strcmp(texts[i].keyword, keyword) == 0) return texts[i].text;
+    return NULL;
+}
+
+/* The guidance that mebi's own entry tells of, else AUTOMATIC1111's text, whose scale is one more;
+ * negative: neither does. */
+static double guidance_of(const mebi_png_text *texts, int count) {
+    const char *own = find_text(texts, count, "mebi"),
+               *parameters = find_text(texts, count, "parameters"),
+               *scale = parameters ? strstr(parameters, "CFG scale: ") : NULL;
+    json_t *o = own ? json_loads(own, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    const json_t *cfg = json_object_get(o, "cfg");
+    double guidance = -1;
+    if (json_is_number(cfg)) guidance = json_number_value(cfg);
+    else if (scale) guidance = strtod(scale + 11, NULL) > 1 ? strtod(scale + 11, NULL) - 1 : 0;
+    json_decref(o);
+    return guidance;
+}
+
 /* By what the file says: the check's prompt, with guidance or without; anything else is of unknown
  * prompt. */
 static mebi__picture_kind kind_of(const mebi_png_text *texts, int count) {
-    for (int i = 0; i < count; i++) {
-        if (strcmp(texts[i].keyword, "parameters") != 0) continue;
-        size_t prompt = strlen(MEBI__DOCTOR_PROMPT);
-        const char *cfg = strstr(texts[i].text, "CFG scale: ");
-        if (strncmp(texts[i].text, MEBI__DOCTOR_PROMPT "\n", prompt + 1) != 0 || !cfg) break;
-        return strtod(cfg + 11, NULL) > 0 ? MEBI__PICTURE_GUIDED : MEBI__PICTURE_AUTHORS;
-    }
-    return MEBI__PICTURE_ANY;
+    const char *parameters = find_text(texts, count, "parameters");
+    double guidance = guidance_of(texts, count);
+    if (!parameters || guidance < 0 ||
+        strncmp(parameters, MEBI__DOCTOR_PROMPT "\n", strlen(MEBI__DOCTOR_PROMPT "\n")) != 0)
+        return MEBI__PICTURE_ANY;
+    return guidance > 0 ? MEBI__PICTURE_GUIDED : MEBI__PICTURE_AUTHORS;
 }
 
 static mebi_status judge_file(command *c, mebi_error *err) {

@@ -114,7 +114,7 @@ function pngInfo(data) {
     const find = (name) => text.match(new RegExp(`${name}: ([^,\\n]+)`))?.[1], [w, h] = (find("Size") ?? "0x0").split("x").map(Number);
     return { body: { width: info.width, height: info.height, parameters: text, request: {
         prompt: text.split(/\nNegative prompt: |\nSteps: /)[0], negative_prompt: text.match(/\nNegative prompt: (.*)\nSteps/s)?.[1] ?? "",
-        width: w, height: h, steps: Number(find("Steps")), cfg: Number(find("CFG scale")), seed: Number(find("Seed")) } } };
+        width: w, height: h, steps: Number(find("Steps")), cfg: Math.max(0, Number(find("CFG scale")) - 1), seed: Number(find("Seed")) } } };
 }
 
 function onImage(method, image, rest, query, body) {
