@@ -658,7 +658,7 @@ static char *setting(const char *parameters, const char *key) {
 static void check_settings(const char *parameters) {
     assert_string_equal(setting(parameters, "Steps"), "2");
     assert_string_equal(setting(parameters, "Sampler"), "Euler");
-    assert_string_equal(setting(parameters, "CFG scale"), "2.5");
+    assert_string_equal(setting(parameters, "CFG scale"), "3.5");
     assert_string_equal(setting(parameters, "Seed"), "77");
     assert_string_equal(setting(parameters, "Size"), "32x16");
     assert_string_equal(setting(parameters, "Model"), "my \"own\", model: 1");

@@ -33,7 +33,7 @@ static void begins_a_file(void **state) {
     assert_code(RUN("config", "--init"), 0);
     assert_printed("/mebi/config.yaml\n");
     assert_code(RUN("config", "--check"), 0);
-    assert_printed("config.yaml: fine; 0 of 30 settings");
+    assert_printed("config.yaml: fine; 0 of 32 settings");
     assert_code(RUN("config", "--init"), 2);
     assert_said("exists and is not overwritten");
     assert_code(RUN("config", "--init", "sub/own.yaml"), 0);
@@ -71,7 +71,7 @@ static void checks_a_file(void **state) {
     (void)state;
     write_text("c.yaml", "steps: 9\ncfg: 2\n");
     assert_code(RUN("config", "--check", "c.yaml"), 0);
-    assert_printed("c.yaml: fine; 2 of 30 settings are in it\n");
+    assert_printed("c.yaml: fine; 2 of 32 settings are in it\n");
     write_text("c.yaml", "steps: 9\nsteps: \"\\e\"\n");
     assert_code(RUN("config", "--check", "c.yaml"), 2);
     assert_said("mebi: c.yaml:2: ");

@@ -118,7 +118,8 @@ static void reads_all_settings(void **state) {
                                "seed: 9007199254740992\r\ncount: 64\r\ndecode: strips\r\n"
                                "memory_efficient_attention: Yes\r\n"
                                "output: {dir: a b, format: png, naming: \"%seed\"}\r\n"
-                               "server: {listen: \"::1\", port: 0, data: /srv/m, token_file: t, host_name: a.example, "
+                               "server: {listen: \"::1\", port: 0, data: /srv/m, token_file: t, tls_cert: c.pem, "
+                               "tls_key: k.pem, host_name: a.example, "
                                "queue_limit: 9, log: json}\r\n";
     static const char *const wanted[MEBI__SETTINGS] = {"models/mini",
                                                        "it's a.gguf",
@@ -147,6 +148,8 @@ static void reads_all_settings(void **state) {
                                                        "0",
                                                        "/srv/m",
                                                        "t",
+                                                       "c.pem",
+                                                       "k.pem",
                                                        "a.example",
                                                        "9",
                                                        "json"};

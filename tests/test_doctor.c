@@ -369,7 +369,7 @@ static void each_fault_of_a_picture_is_seen(void **state) {
 
 static void save(const char *name, void (*harm)(mebi_image *)) {
     const mebi_png_text text = {"parameters",
-                                MEBI__DOCTOR_PROMPT "\nSteps: 8, CFG scale: 0, Seed: 1"};
+                                MEBI__DOCTOR_PROMPT "\nSteps: 8, CFG scale: 1, Seed: 1"};
     mebi_image image = paint(&right);
     if (harm) harm(&image);
     assert_mebi_ok(mebi_png_save(name, &image, &text, 1, NULL, &err), &err);
@@ -392,6 +392,33 @@ static void a_file_is_judged(void **state) {
     assert_string_equal(json_string_value(json_object_get(o, "verdict")), "fail");
     assert_int_equal(json_array_size(json_object_get(o, "checks")), 6);
     json_decref(o);
+}
+
+/* By whose limits a picture with these texts is judged. own: cfg in mebi's entry; NULL: no entry.
+ */
+static void assert_judged(const char *scale, const char *own, const char *limits) {
+    char text[120], entry[40];
+    mebi_image image = paint(&right);
+    snprintf(text, sizeof text, "%s\nSteps: 8, CFG scale: %s, Seed: 1", MEBI__DOCTOR_PROMPT, scale);
+    snprintf(entry, sizeof entry, "{\"cfg\":%s}", own ? own : "");
+    const mebi_png_text texts[] = {{"parameters", text}, {"mebi", entry}};
+    assert_mebi_ok(mebi_png_save("judged.png", &image, texts, own ? 2 : 1, NULL, &err), &err);
+    mebi_image_release(&image);
+    RUN("doctor", "--picture", "judged.png", "--json");
+    if (!strstr(ran.out.text, limits))
+        fail_msg("CFG scale %s, cfg %s: %s", scale, own ? own : "-", ran.out.text);
+    unlink("judged.png");
+}
+
+static void guidance_is_read_as_it_was_written(void **state) {
+    static const char authors[] = "up to 0.8, ", guided[] = "up to 1.5, ";
+    (void)state;
+    assert_judged("1", NULL, authors);
+    assert_judged("8.5", NULL, guided);
+    assert_judged("1", "0", authors);
+    assert_judged("8.5", "7.5", guided);
+    assert_judged("0", "0", authors); /* as mebi once wrote */
+    assert_judged("1", "1", guided);
 }
 
 static void bad_lines_are_refused(void **state) {
@@ -445,6 +472,38 @@ static void the_shipped_model_is_in_order(void **state) {
     if (SANITIZED) return; /* its own memory would be measured */
     RUN(DOCTOR, "--only", "memory");
     assert_string_not_equal(verdict_of("memory", NULL), "fail");
+}
+
+/* A JSON object a line, whose fractions rise from 0 to nearly 1; all else as without. Returns how
+ * many moves there were. */
+static int assert_progress(const char *least_words) {
+    double before = -1, fraction = 0;
+    int moves = 0, told = 0;
+    for (char *line = strtok(ran.err.text, "\n"); line; line = strtok(NULL, "\n")) {
+        json_t *o = json_loads(line, 0, NULL), *number = json_object_get(o, "fraction");
+        const char *words = json_string_value(json_object_get(o, "words"));
+        if (!o) fail_msg("not JSON: %s", line);
+        if (number) fraction = json_number_value(number);
+        if (fraction < before || fraction > 1) fail_msg("%g after %g", fraction, before);
+        told |= words && strstr(words, least_words);
+        moves += fraction > before;
+        before = fraction;
+        json_decref(o);
+    }
+    assert_true(told);
+    assert_true(before > 0.5);
+    return moves;
+}
+
+static void tells_programs_its_progress(void **state) {
+    (void)state;
+    RUN("doctor", "-m", MINI, "--quick", "--json", "--progress-json", "--only", "speed");
+    assert_true(assert_progress("run 2 of 3: ") > 3);
+    assert_true(*verdict_of("speed", NULL) != 0);
+    assert_code(RUN("bench", "-m", MINI, "--sizes", "128,256", "--prompts", "1", "--seeds", "2",
+                    "--runs", "0", "--progress-json"),
+                0);
+    assert_true(assert_progress("picture 3 of 4, ") > 2);
 }
 
 static void a_masked_instruction_set_is_red(void **state) {
@@ -608,9 +667,11 @@ int main(void) {
         PLAIN(an_apple_as_asked_is_ok),
         PLAIN(each_fault_of_a_picture_is_seen),
         COMMAND(a_file_is_judged),
+        COMMAND(guidance_is_read_as_it_was_written),
         COMMAND(bad_lines_are_refused),
         COMMAND(a_model_that_is_missing_is_a_finding),
         COMMAND(the_shipped_model_is_in_order),
+        COMMAND(tells_programs_its_progress),
         COMMAND(a_masked_instruction_set_is_red),
         COMMAND(damaged_weights_are_red),
         COMMAND(a_damaged_decoder_is_red),

@@ -387,9 +387,49 @@ static void tells_how_a_png_was_made(void **state) {
     assert_string_equal(text_at(r, "negative_prompt"), "no");
     assert_int_equal(number_at(r, "seed"), 99);
     assert_int_equal(number_at(r, "steps"), 2);
+    assert_non_null(strstr(text_at(o, "parameters"), "CFG scale: 3.5,"));
+    assert_true(json_number_value(json_object_get(r, "cfg")) == 2.5);
     json_decref(o);
     assert_error(send_png(png, 20), 400, "bad_request");
     assert_error(send_png("GIF89a", 6), 400, "bad_request");
+}
+
+/* The guidance of a request made from a PNG with these texts (NULL: not there). */
+static double guidance_told(const char *scale, const char *own) {
+    static const unsigned char pixels[4 * 4 * 3];
+    char text[100], entry[100], *png;
+    size_t bytes;
+    mebi_error err = {0};
+    path_text path = path_of("%s/own.png", the.folder.text);
+    const mebi_image image = {4, 4, (unsigned char *)(uintptr_t)pixels};
+    snprintf(text, sizeof text, "a cat\nSteps: 20, CFG scale: %s, Seed: 1, Size: 64x64", scale);
+    snprintf(entry, sizeof entry, "{\"program\":\"mebi\",\"prompt\":\"a cat\",\"cfg\":%s}",
+             own ? own : "0");
+    const mebi_png_text texts[] = {{"parameters", text}, {"mebi", entry}};
+    assert_mebi_ok(mebi_png_save(path.text, &image, texts, own ? 2 : 1, NULL, &err), &err);
+    assert_mebi_ok(mebi__read_file(path.text, 1 << 20, &png, &bytes, &err), &err);
+    unlink(path.text);
+    assert_status(send_png(png, bytes), 200);
+    mebi__free(png);
+    json_t *o = json_of_reply();
+    double cfg = json_number_value(json_object_get(json_object_get(o, "request"), "cfg"));
+    json_decref(o);
+    return cfg;
+}
+
+static void reads_guidance_as_others_count_it(void **state) {
+    (void)state;
+    static const struct {
+        const char *scale, *own;
+        double cfg;
+    } cases[] = {{"7", NULL, 6},      {"1", NULL, 0}, {"0", NULL, 0},      {"0.5", NULL, 0},
+                 {"3.5", "2.5", 2.5}, {"1", "0", 0},  {"2.5", "2.5", 2.5}, /* as it once was */
+                 {"7", "\"x\"", 6},   {"x", NULL, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double cfg = guidance_told(cases[i].scale, cases[i].own);
+        if (cfg > cases[i].cfg || cfg < cases[i].cfg)
+            fail_msg("CFG scale %s, cfg %s: %g", cases[i].scale, cases[i].own, cfg);
+    }
 }
 
 /* ---- the server itself ---- */
@@ -478,6 +518,7 @@ int main(void) {
         cmocka_unit_test(keeps_a_history),
         cmocka_unit_test(packs_a_zip),
         cmocka_unit_test(tells_how_a_png_was_made),
+        cmocka_unit_test(reads_guidance_as_others_count_it),
         cmocka_unit_test(tells_of_itself),
         cmocka_unit_test(changes_settings),
     };

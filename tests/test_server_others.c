@@ -546,7 +546,7 @@ static void reads_pngs_for_webui(void **state) {
                                       "{\"image\":\"*\"}",
                                       "{\"image\":\"data:image/png;base64,\"}"};
     (void)state;
-    json_t *o = asked(TXT2IMG, "{\"prompt\":\"an apple\",\"seed\":31," SMALL "}", 200);
+    json_t *o = asked(TXT2IMG, "{\"prompt\":\"an apple\",\"seed\":31,\"cfg_scale\":2.5," SMALL "}", 200);
     json_t *sent =
         json_pack("{s:o}", "image",
                   json_sprintf("data:image/png;base64,%s", json_string_value(first(o, "images"))));
@@ -557,6 +557,10 @@ static void reads_pngs_for_webui(void **state) {
     free(text);
     assert_non_null(strstr(text_at(o, "info"), "an apple"));
     assert_int_equal(number_at(json_object_get(o, "parameters"), "seed"), 31);
+    assert_non_null(strstr(text_at(o, "info"), "CFG scale: 2.5,"));
+    assert_true(json_number_value(json_object_get(json_object_get(o, "parameters"), "cfg_scale")) ==
+                2.5);
+    assert_null(json_object_get(json_object_get(o, "parameters"), "cfg"));
     json_decref(o);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_status(ask(the.port, "POST /sdapi/v1/png-info", bad[i]), 422);

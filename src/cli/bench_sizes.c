@@ -18,10 +18,10 @@ typedef struct arguments {
     model_options model;
     const char *sizes, *html;
     int64_t steps, prompts, seeds, runs;
-    int json, quiet, help;
+    int json, progress_json, quiet, help;
 } arguments;
 
-enum { OWN_OPTIONS = 9 };
+enum { OWN_OPTIONS = 10 };
 
 static int list_options(arguments *a, option *all) {
     int count = model_options_list(&a->model, all);
@@ -43,6 +43,8 @@ static int list_options(arguments *a, option *all) {
          0, 0, NULL},
         {0, "json", OPTION_FLAG, &a->json, NULL, "print one JSON object instead of tables", 0, 0,
          NULL},
+        {0, "progress-json", OPTION_FLAG, &a->progress_json, NULL,
+         "progress as JSON on standard error, an object a line", 0, 0, NULL},
         {'q', "quiet", OPTION_FLAG, &a->quiet, NULL, "no progress", 0, 0, NULL},
         {'h', "help", OPTION_FLAG, &a->help, NULL, "this text", 0, 0, NULL},
     };
@@ -123,10 +125,7 @@ static mebi_status write_report(const mebi__sweep *sweep, mebi__writer *writer, 
 /* ---- the work ---- */
 
 static void on_notice(void *context, const char *text) {
-    terminal *t = context;
-    if (t->quiet) return;
-    terminal_clear(t);
-    fprintf(stderr, "mebi: %s\n", text);
+    terminal_notice(context, text);
 }
 
 static int anything_fits(const mebi__sweep *s) {
@@ -205,6 +204,7 @@ int bench_sizes(int argc, char **argv) {
         return EXIT_OK;
     }
     terminal t = terminal_open(a.quiet);
+    t.json = a.progress_json;
     interrupt_watch();
     if (status == MEBI_OK) status = run(&a, &t, &writer, &err);
     terminal_clear(&t);

@@ -11,13 +11,14 @@
 #include "cli/terminal.h"
 #include "mebi/mebi.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct arguments {
     model_options model;
     const char *only, *picture, *keep, *folder;
-    int quick, full, json, quiet, help;
+    int quick, full, json, progress_json, quiet, help;
 } arguments;
 
 typedef struct command {
@@ -30,7 +31,7 @@ typedef struct command {
     mebi_engine *engine;
 } command;
 
-enum { OPTIONS = MODEL_OPTIONS + 9 };
+enum { OPTIONS = MODEL_OPTIONS + 10 };
 static const double most_seconds = 170;
 static const double least_cache = 1e9; /* bytes of the disk */
 
@@ -49,6 +50,8 @@ static int list_options(arguments *a, option *o) {
          0, 0, NULL},
         {0, "keep", OPTION_TEXT, &a->keep, "DIR", "save the check's pictures there", 0, 0, NULL},
         {0, "json", OPTION_FLAG, &a->json, NULL, "print one JSON object", 0, 0, NULL},
+        {0, "progress-json", OPTION_FLAG, &a->progress_json, NULL,
+         "progress as JSON on standard error, an object a line", 0, 0, NULL},
         {'q', "quiet", OPTION_FLAG, &a->quiet, NULL, "no progress", 0, 0, NULL},
         {'h', "help", OPTION_FLAG, &a->help, NULL, "this text", 0, 0, NULL},
     };
@@ -118,17 +121,36 @@ static mebi_status check(const arguments *a, mebi_error *err) {
 
 /* ---- a picture of the user's ---- */
 
+static const char *find_text(const mebi_png_text *texts, int count, const char *keyword) {
+    for (int i = 0; i < count; i++)
+        if (strcmp(texts[i].keyword, keyword) == 0) return texts[i].text;
+    return NULL;
+}
+
+/* The guidance that mebi's own entry tells of, else AUTOMATIC1111's text, whose scale is one more;
+ * negative: neither does. */
+static double guidance_of(const mebi_png_text *texts, int count) {
+    const char *own = find_text(texts, count, "mebi"),
+               *parameters = find_text(texts, count, "parameters"),
+               *scale = parameters ? strstr(parameters, "CFG scale: ") : NULL;
+    json_t *o = own ? json_loads(own, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    const json_t *cfg = json_object_get(o, "cfg");
+    double guidance = -1;
+    if (json_is_number(cfg)) guidance = json_number_value(cfg);
+    else if (scale) guidance = strtod(scale + 11, NULL) > 1 ? strtod(scale + 11, NULL) - 1 : 0;
+    json_decref(o);
+    return guidance;
+}
+
 /* By what the file says: the check's prompt, with guidance or without; anything else is of unknown
  * prompt. */
 static mebi__picture_kind kind_of(const mebi_png_text *texts, int count) {
-    for (int i = 0; i < count; i++) {
-        if (strcmp(texts[i].keyword, "parameters") != 0) continue;
-        size_t prompt = strlen(MEBI__DOCTOR_PROMPT);
-        const char *cfg = strstr(texts[i].text, "CFG scale: ");
-        if (strncmp(texts[i].text, MEBI__DOCTOR_PROMPT "\n", prompt + 1) != 0 || !cfg) break;
-        return strtod(cfg + 11, NULL) > 0 ? MEBI__PICTURE_GUIDED : MEBI__PICTURE_AUTHORS;
-    }
-    return MEBI__PICTURE_ANY;
+    const char *parameters = find_text(texts, count, "parameters");
+    double guidance = guidance_of(texts, count);
+    if (!parameters || guidance < 0 ||
+        strncmp(parameters, MEBI__DOCTOR_PROMPT "\n", strlen(MEBI__DOCTOR_PROMPT "\n")) != 0)
+        return MEBI__PICTURE_ANY;
+    return guidance > 0 ? MEBI__PICTURE_GUIDED : MEBI__PICTURE_AUTHORS;
 }
 
 static mebi_status judge_file(command *c, mebi_error *err) {
@@ -147,17 +169,21 @@ static mebi_status judge_file(command *c, mebi_error *err) {
 
 /* ---- with a model ---- */
 
-static void on_progress(void *context, const mebi_progress *progress) {
-    terminal_progress(&((command *)context)->terminal, progress);
+/* As JSON it is that of all runs, whose names on_notice has told. */
+static void on_progress(void *context, const mebi_progress *p) {
+    command *c = context;
+    double left = 0;
+    if (c->terminal.json && p->stage != MEBI_STAGE_LOAD) {
+        double fraction = mebi__doctor_fraction(c->doctor, p->fraction, &left);
+        terminal_tell(&c->terminal, fraction, left, NULL);
+    } else terminal_progress(&c->terminal, p);
 }
 
 /* Each run begins with one: its progress then starts anew. */
 static void on_notice(void *context, const char *text) {
     command *c = context;
-    if (c->args.quiet) return;
-    terminal_clear(&c->terminal);
+    terminal_notice(&c->terminal, text);
     c->terminal.told = 0;
-    fprintf(stderr, "mebi: %s\n", text);
 }
 
 /* A model that can't be opened is a finding, not an end. */
@@ -294,6 +320,7 @@ int cmd_doctor(int argc, char **argv) {
     }
     interrupt_watch();
     c.terminal = terminal_open(c.args.quiet);
+    c.terminal.json = c.args.progress_json;
     int code = run(&c);
     mebi__doctor_destroy(&c.doctor);
     mebi_engine_close(&c.engine);

@@ -130,6 +130,8 @@ static mebi_status open_server(command *c, mebi__server **server, mebi_error *er
         .address = text_of(c, MEBI__SET_SERVER_LISTEN),
         .port = (int)mebi__config_integer(&c->model.config, MEBI__SET_SERVER_PORT),
         .token_file = text_or_null(c, MEBI__SET_SERVER_TOKEN_FILE),
+        .tls_certificate = text_or_null(c, MEBI__SET_SERVER_TLS_CERT),
+        .tls_key = text_or_null(c, MEBI__SET_SERVER_TLS_KEY),
         .host_names = text_or_null(c, MEBI__SET_SERVER_HOST_NAME),
         .queue_limit = (int)mebi__config_integer(&c->model.config, MEBI__SET_SERVER_QUEUE_LIMIT),
         .log = {(mebi__log_form)mebi__config_word(&c->model.config, MEBI__SET_SERVER_LOG),
@@ -147,12 +149,13 @@ static mebi_status open_server(command *c, mebi__server **server, mebi_error *er
     return mebi__server_open(&p, server, err);
 }
 
-static void tell_address(const char *address, int port) {
+static void tell_address(const char *address, const mebi__server *server) {
     int six = strchr(address, ':') != NULL;
     const char *open =
         strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0 ? "127.0.0.1" : NULL;
-    printf("mebi listens on http://%s%s%s:%d/\n", six && !open ? "[" : "", open ? open : address,
-           six && !open ? "]" : "", port);
+    printf("mebi listens on %s://%s%s%s:%d/\n", mebi__server_is_tls(server) ? "https" : "http",
+           six && !open ? "[" : "", open ? open : address, six && !open ? "]" : "",
+           mebi__server_port(server));
     fflush(stdout);
 }
 
@@ -173,7 +176,7 @@ static mebi_status run(command *c, mebi_error *err) {
         status = open_server(c, &server, err);
     }
     if (status == MEBI_OK) {
-        tell_address(address ? address : "127.0.0.1", mebi__server_port(server));
+        tell_address(address ? address : "127.0.0.1", server);
         wait_for_signal();
         fprintf(stderr, "mebi: ending%s. A second signal ends at once.\n",
                 c->finish ? " after the job under way" : "");

@@ -1,9 +1,10 @@
-/* Progress for people. Must never fill a log: a line every few seconds at most, and each stage's
- * first. */
+/* Progress for people and programs. Must never fill a log: a line every few seconds at most, and
+ * each stage's first. */
 #include "cli/terminal.h"
 
 #include "base/os.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 enum { BAR = 24 };
 
 /* Seconds between two bars, two lines. */
-static const double bar_pause = 0.1, line_pause = 2;
+static const double bar_pause = 0.1, line_pause = 2, json_pause = 0.2;
 
 terminal terminal_open(int quiet) {
     const char *kind = getenv("TERM");
@@ -90,9 +91,46 @@ static void print_line(const mebi_progress *p) {
     fprintf(stderr, "%s (%s%s)\n", what, seconds_text(p->seconds, spent, sizeof spent), left);
 }
 
+/* Takes the reference; in one write, for the reader may look at any time. */
+static void print_json(json_t *o) {
+    char *line = o ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(4)) : NULL;
+    json_decref(o);
+    if (line) fprintf(stderr, "%s\n", line);
+    free(line);
+}
+
+void terminal_tell(terminal *t, double fraction, double seconds_left, const char *words) {
+    double now = mebi__now_seconds();
+    if (t->quiet || !t->json || (t->any && now - t->told_at < json_pause)) return;
+    t->any = 1;
+    t->told_at = now;
+    print_json(json_pack("{s:f, s:o, s:s*}", "fraction", fraction, "seconds_left",
+                         seconds_left >= 0 ? json_real(seconds_left) : json_null(), "words",
+                         words));
+}
+
+void terminal_notice(terminal *t, const char *text) {
+    if (t->quiet) return;
+    terminal_clear(t);
+    if (t->json) print_json(json_pack("{s:s}", "words", text));
+    else fprintf(stderr, "mebi: %s\n", text);
+}
+
+/* Loading has a fraction of its own, which is none of the work's. */
+static void tell(terminal *t, const mebi_progress *p) {
+    char what[96];
+    int loading = p->stage == MEBI_STAGE_LOAD;
+    describe(p, what, sizeof what);
+    terminal_tell(t, loading ? 0 : p->fraction, loading ? -1 : p->seconds_left, what);
+}
+
 void terminal_progress(void *context, const mebi_progress *p) {
     terminal *t = context;
     if (t->quiet) return;
+    if (t->json) {
+        tell(t, p);
+        return;
+    }
     double now = mebi__now_seconds(), since = now - t->told_at;
     int first = !(t->told & 1u << p->stage);
     int fresh = !t->any || p->stage != t->stage || p->step != t->step || p->image != t->image;

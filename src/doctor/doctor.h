@@ -78,7 +78,7 @@ typedef struct mebi__doctor {
     int samples;
     mebi__sample sample[MEBI__DOCTOR_SAMPLES];
     int now; /* the run under way */
-    double step_began;
+    double step_began, runs_began;
 } mebi__doctor;
 
 /* Released with mebi__doctor_destroy, which accepts NULL and nulls. */
@@ -90,6 +90,9 @@ MEBI_MUST_USE mebi_status mebi__doctor_plan(mebi__doctor *d, mebi_error *err);
 /* Does them. A run that fails is noted, and MEBI_OK; the next ones of its kind are left out then.
  * An error is MEBI_CANCELLED. */
 MEBI_MUST_USE mebi_status mebi__doctor_run(mebi__doctor *d, mebi_error *err);
+/* While a run is under way: how much of all runs' work is done, 0 to 1, when `of_run` of its own
+ * is. *left: seconds to the end, by the plan first and then by the clock. */
+double mebi__doctor_fraction(const mebi__doctor *d, double of_run, double *left);
 /* "256x256, 40 steps, guidance 7.5"; brief: "256, 40 steps, cfg 7.5". */
 typedef struct mebi__run_name {
     char text[64];

@@ -165,6 +165,20 @@ static mebi_status on_image(void *context, int index, int64_t seed, const mebi_i
     return MEBI_OK;
 }
 
+double mebi__doctor_fraction(const mebi__doctor *d, double of_run, double *left) {
+    double all = 0, done = 0;
+    for (int i = 0; i < MEBI__RUNS; i++) {
+        if (d->run[i].state == MEBI__RUN_NOT_WANTED) continue;
+        double own = d->run[i].plan.operations;
+        all += own;
+        done += i < (int)d->now ? own : i == (int)d->now ? own * of_run : 0;
+    }
+    double fraction = all > 0 ? done / all : 0, spent = mebi__now_seconds() - d->runs_began;
+    *left =
+        fraction > 0.1 ? spent / fraction * (1 - fraction) : d->seconds_planned * (1 - fraction);
+    return fraction;
+}
+
 /* ---- doing them ---- */
 
 static void announce(const mebi__doctor *d, mebi__run_of which) {
@@ -201,6 +215,7 @@ static mebi_status do_run(mebi__doctor *d, mebi__run_of which) {
 
 mebi_status mebi__doctor_run(mebi__doctor *d, mebi_error *err) {
     int failed = 0;
+    d->runs_began = mebi__now_seconds();
     mebi__doctor_sample(d, -1, MEBI_STAGE_LOAD, 0);
     d->loaded_bytes = d->sample[d->samples - 1].bytes;
     for (int i = 0; i < MEBI__RUNS; i++) {

@@ -22,6 +22,8 @@ static int is_draft(const mebi__metadata *m) {
     return m->request->draft && m->width < m->request->width;
 }
 
+/* Those who read this text count guidance as AUTOMATIC1111 does: its scale s is cfg + 1 here, so that
+ * 1 is no guidance. */
 char *mebi__metadata_parameters(const mebi__metadata *m, int64_t seed) {
     const mebi_request *r = m->request;
     const char *negative = r->cfg > 0 && r->negative_prompt ? r->negative_prompt : "";
@@ -33,7 +35,7 @@ char *mebi__metadata_parameters(const mebi__metadata *m, int64_t seed) {
                                    "CFG scale: %g, Seed: %" PRId64
                                    ", Size: %dx%d%s, Model hash: %s, Model: %s, Version: mebi %s",
                                    r->prompt, *negative ? "Negative prompt: " : "", negative,
-                                   *negative ? "\n" : "", r->steps, (double)r->cfg, seed, m->width,
+                                   *negative ? "\n" : "", r->steps, (double)r->cfg + 1, seed, m->width,
                                    m->height, draft, m->model_hash, model, mebi_version());
     free(model);
     return length < 0 ? NULL : text;

@@ -32,6 +32,7 @@ HANDLER(zip);
 HANDLER(png_info);
 HANDLER(settings);
 HANDLER(settings_change);
+HANDLER(checks);
 HANDLER(check_start);
 HANDLER(check);
 HANDLER(check_html);

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 typedef struct body {
     const char *prompt, *negative_prompt, *model, *size, *quality, *style, *background, *moderation,
@@ -101,13 +100,12 @@ static int make_request(mebi__server *server, const json_t *object, body *b, meb
 }
 
 static void fill_wish(const mebi__http_request *q, const body *b, mebi__openai_wish *w) {
-    int tls = q->forwarded && strcasecmp(q->forwarded, "https") == 0;
     *w = (mebi__openai_wish){.as_url = b->response_format == 1 && !b->stream,
                              .format = (mebi__openai_format)b->output_format,
                              .quality = b->compression > 0 ? b->compression : 1,
                              .partials = b->partials,
                              .steps = b->steps};
-    snprintf(w->base, sizeof w->base, "%s://%.280s", tls ? "https" : "http",
+    snprintf(w->base, sizeof w->base, "%s://%.280s", mebi__http_is_secure(q) ? "https" : "http",
              q->host ? q->host : "");
 }
 

@@ -260,6 +260,11 @@ static void answer_info(mebi__http_answer *a, const void *data, size_t bytes) {
     }
     json_t *info = found ? json_string(found) : NULL,
            *parameters = found ? mebi__parameters_read(found) : NULL;
+    const json_t *cfg = json_object_get(parameters, "cfg");
+    if (cfg) { /* under its name there, and counted as there */
+        json_object_set_new(parameters, "cfg_scale", mebi__view_number(json_real_value(cfg) + 1));
+        json_object_del(parameters, "cfg");
+    }
     mebi__answer_json(a, 200,
                       json_pack("{s:o, s:o, s:o}", "info", info ? info : json_string(""), "items",
                                 items, "parameters", parameters ? parameters : json_object()));

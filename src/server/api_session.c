@@ -13,9 +13,11 @@ void mebi__api_session(mebi__server *server, const mebi__http_request *q, mebi__
     answer_state(a, !mebi__server_guard(server)->token ? "none" : q->logged_in ? "done" : "needed");
 }
 
-static void set_cookie(mebi__server *server, mebi__http_answer *a, const char *value, int seconds) {
-    mebi__answer_header(a, "Set-Cookie", "%s=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Strict",
-                        mebi__server_cookie(server), value, seconds);
+static void set_cookie(mebi__server *server, const mebi__http_request *q, mebi__http_answer *a,
+                       const char *value, int seconds) {
+    mebi__answer_header(a, "Set-Cookie", "%s=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Strict%s",
+                        mebi__server_cookie(server), value, seconds,
+                        mebi__http_is_secure(q) ? "; Secure" : "");
 }
 
 static void try_token(mebi__server *server, const mebi__http_request *q, const char *token,
@@ -32,7 +34,7 @@ static void try_token(mebi__server *server, const mebi__http_request *q, const c
     mebi__guard_succeeded(guard, q->address);
     mebi__guard_login(guard, id);
     answer_state(a, "done");
-    set_cookie(server, a, id, 30 * 24 * 3600);
+    set_cookie(server, q, a, id, 30 * 24 * 3600);
 }
 
 void mebi__api_login(mebi__server *server, const mebi__http_request *q, mebi__http_answer *a) {
@@ -62,5 +64,5 @@ void mebi__api_logout(mebi__server *server, const mebi__http_request *q, mebi__h
     mebi__guard *guard = mebi__server_guard(server);
     if (*q->session) mebi__guard_logout(guard, q->session);
     answer_state(a, guard->token ? "needed" : "none");
-    set_cookie(server, a, "", 0);
+    set_cookie(server, q, a, "", 0);
 }

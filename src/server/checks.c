@@ -1,17 +1,19 @@
 /* Checks of machine and model. The last few are remembered. Must never run beside a job: the jobs'
- * worker runs them. */
+ * worker runs them. Must never wake a listener under the lock: that is the nudge's business. */
 #include "server/checks.h"
 
 #include "base/memory.h"
 #include "server/api.h"
 #include "server/fields.h"
+#include "server/moment.h"
+#include "server/view.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEPT = 8, WORDS_BYTES = 200 };
+enum { KEPT = 8, WORDS_BYTES = 1024 };
 
 typedef enum state { QUEUED, RUNNING, DONE, FAILED, CANCELLED } state;
 
@@ -19,8 +21,10 @@ typedef struct check {
     char id[24];
     int is_bench, quick;
     state state;
-    double fraction;
-    char words[WORDS_BYTES];
+    int64_t version;                    /* rises with every change of any check */
+    int64_t created, started, finished; /* milliseconds since 1970; 0: not yet */
+    double fraction, left;              /* seconds; negative: not known */
+    char words[WORDS_BYTES];            /* what is done; of a failed one why */
     json_t *report;
     char *html;
 } check;
@@ -28,16 +32,22 @@ typedef struct check {
 struct mebi__checks {
     mebi__jobs *jobs;
     mebi__check_ways ways;
+    void (*nudge)(void *context); /* after each change, without the lock */
+    void *context;
     pthread_mutex_t lock;
     check check[KEPT];
     int count; /* since the start; the newest is (count - 1) % KEPT */
+    int64_t version;
 };
 
-mebi__checks *mebi__checks_open(mebi__jobs *jobs, const mebi__check_ways *ways) {
+mebi__checks *mebi__checks_open(mebi__jobs *jobs, const mebi__check_ways *ways,
+                                void (*nudge)(void *context), void *context) {
     mebi__checks *c = mebi__alloc(MEBI__TAG_GENERAL, sizeof *c);
     if (!c) return NULL;
     c->jobs = jobs;
     c->ways = *ways;
+    c->nudge = nudge;
+    c->context = context;
     pthread_mutex_init(&c->lock, NULL);
     return c;
 }
@@ -62,12 +72,30 @@ static check *newest(mebi__checks *c) {
     return &c->check[(c->count - 1) % KEPT];
 }
 
-static void on_progress(void *context, double fraction, const char *words) {
+/* Takes the lock off that was held for a change. */
+static void changed(mebi__checks *c, check *one) {
+    one->version = ++c->version;
+    pthread_mutex_unlock(&c->lock);
+    c->nudge(c->context);
+}
+
+/* A text cut within a letter is no UTF-8 any more. */
+static void say(check *one, const char *words) {
+    size_t n = strlen(words);
+    if (n >= WORDS_BYTES) n = WORDS_BYTES - 1;
+    while (n > 0 && n == WORDS_BYTES - 1 && ((unsigned char)words[n] & 0xc0) == 0x80) n--;
+    memcpy(one->words, words, n);
+    one->words[n] = 0;
+}
+
+static void on_progress(void *context, double fraction, double left, const char *words) {
     mebi__checks *c = context;
     pthread_mutex_lock(&c->lock);
-    newest(c)->fraction = fraction;
-    snprintf(newest(c)->words, WORDS_BYTES, "%.*s", WORDS_BYTES - 1, words);
-    pthread_mutex_unlock(&c->lock);
+    check *one = newest(c);
+    one->fraction = fraction < 0 ? 0 : fraction < 1 ? fraction : 1;
+    one->left = left;
+    if (words) say(one, words);
+    changed(c, one);
 }
 
 static int is_stopping(void *context) {
@@ -82,33 +110,86 @@ static void work(void *context) {
     check *one = newest(c);
     const mebi__check_order how = {one->is_bench, one->quick, c, on_progress, is_stopping};
     one->state = RUNNING;
-    pthread_mutex_unlock(&c->lock);
+    one->started = mebi__moment_now();
+    changed(c, one);
     json_t *report = c->ways.run(c->ways.context, &how, &html, &err);
     pthread_mutex_lock(&c->lock);
     one->report = report;
     one->html = html;
     one->state = report ? DONE : FAILED;
-    one->fraction = 1;
-    if (!report) snprintf(one->words, WORDS_BYTES, "%.*s", WORDS_BYTES - 1, err.text);
-    pthread_mutex_unlock(&c->lock);
+    if (report) one->fraction = 1;
+    one->left = -1;
+    one->finished = mebi__moment_now();
+    say(one, report ? "" : err.text);
+    changed(c, one);
 }
 
 static void ended(void *context, int ran) {
     mebi__checks *c = context;
+    if (ran) return;
     pthread_mutex_lock(&c->lock);
-    if (!ran) newest(c)->state = CANCELLED;
-    pthread_mutex_unlock(&c->lock);
+    newest(c)->state = CANCELLED;
+    newest(c)->finished = mebi__moment_now();
+    changed(c, newest(c));
 }
 
 /* ---- over HTTP ---- */
 
+/* All but the report, which is large. */
 static json_t *view(const check *one) {
     static const char *const states[] = {"queued", "running", "done", "failed", "cancelled"};
-    json_t *words = json_string(one->words);
-    return json_pack("{s:s, s:s, s:s, s:{s:f, s:o}, s:O?}", "id", one->id, "kind",
-                     one->is_bench ? "bench" : "doctor", "state", states[one->state], "progress",
-                     "fraction", one->fraction, "words", words ? words : json_string(""), "report",
-                     one->report);
+    int failed = one->state == FAILED;
+    json_t *words = json_string(failed ? "" : one->words), *why = json_string(one->words);
+    json_t *progress =
+        json_pack("{s:f, s:o, s:o}", "fraction", one->fraction, "seconds_left",
+                  mebi__view_seconds(one->left), "words", words ? words : json_string(""));
+    json_t *error = failed ? json_pack("{s:s, s:o}", "code", "internal", "message",
+                                       why ? json_incref(why) : json_string(""))
+                           : json_null();
+    json_decref(why);
+    return json_pack("{s:s, s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "id", one->id,
+                     "kind", one->is_bench ? "bench" : "doctor", "quick", one->quick, "state",
+                     states[one->state], "progress", progress, "created",
+                     mebi__view_moment(one->created), "started", mebi__view_moment(one->started),
+                     "finished", mebi__view_moment(one->finished), "error", error, "has_report",
+                     one->report != NULL, "has_page", one->html != NULL);
+}
+
+static json_t *whole_view(const check *one) {
+    json_t *o = view(one);
+    if (o) json_object_set_new(o, "report", one->report ? json_incref(one->report) : json_null());
+    return o;
+}
+
+json_t *mebi__checks_news(mebi__checks *c, int64_t *seen) {
+    const check *next = NULL;
+    pthread_mutex_lock(&c->lock);
+    for (int i = 0; i < KEPT; i++)
+        if (c->check[i].version > *seen && (!next || c->check[i].version < next->version))
+            next = &c->check[i];
+    json_t *o = next ? view(next) : NULL;
+    if (next) *seen = next->version;
+    pthread_mutex_unlock(&c->lock);
+    return o;
+}
+
+int64_t mebi__checks_version(mebi__checks *c) {
+    pthread_mutex_lock(&c->lock);
+    int64_t version = c->version;
+    pthread_mutex_unlock(&c->lock);
+    return version;
+}
+
+/* Newest first. */
+void mebi__api_checks(mebi__server *server, const mebi__http_request *q, mebi__http_answer *a) {
+    mebi__checks *c = mebi__server_checks(server);
+    json_t *list = json_array();
+    (void)q;
+    pthread_mutex_lock(&c->lock);
+    for (int i = c->count; i > 0 && i > c->count - KEPT; i--)
+        json_array_append_new(list, view(&c->check[(i - 1) % KEPT]));
+    pthread_mutex_unlock(&c->lock);
+    mebi__answer_json(a, 200, json_pack("{s:o}", "checks", list));
 }
 
 typedef struct order {
@@ -123,6 +204,8 @@ static check *begin(mebi__checks *c, const order *o) {
     empty(one);
     snprintf(one->id, sizeof one->id, "check-%d", c->count);
     one->is_bench = o->kind == 1, one->quick = o->quick;
+    one->created = mebi__moment_now();
+    one->left = -1;
     return one;
 }
 
@@ -130,8 +213,9 @@ static void start(mebi__checks *c, const order *o, mebi__http_answer *a) {
     mebi_error err = {0};
     pthread_mutex_lock(&c->lock);
     check *one = begin(c, o);
-    json_t *shown = one ? view(one) : NULL;
-    pthread_mutex_unlock(&c->lock);
+    json_t *shown = one ? whole_view(one) : NULL;
+    if (one) changed(c, one);
+    else pthread_mutex_unlock(&c->lock);
     mebi_status status =
         one ? mebi__jobs_exclusive(c->jobs, work, ended, c, &err) : MEBI_BAD_ARGUMENT;
     if (status == MEBI_OK) {
@@ -182,7 +266,7 @@ void mebi__api_check(mebi__server *server, const mebi__http_request *q, mebi__ht
     mebi__checks *c = mebi__server_checks(server);
     pthread_mutex_lock(&c->lock);
     const check *one = find(c, q->capture[0]);
-    if (one) mebi__answer_json(a, 200, view(one));
+    if (one) mebi__answer_json(a, 200, whole_view(one));
     pthread_mutex_unlock(&c->lock);
     if (!one) unknown(a);
 }

@@ -164,10 +164,10 @@ int mebi__guard_host(const mebi__guard *g, const char *host, const char *own) {
     return *own && same_name(host, length, own);
 }
 
-int mebi__guard_origin(const char *origin, const char *host) {
-    const char *rest = strncasecmp(origin, "http://", 7) == 0    ? origin + 7
-                       : strncasecmp(origin, "https://", 8) == 0 ? origin + 8
-                                                                 : NULL;
+int mebi__guard_origin(const char *origin, const char *host, int tls) {
+    const char *rest = strncasecmp(origin, "https://", 8) == 0          ? origin + 8
+                       : !tls && strncasecmp(origin, "http://", 7) == 0 ? origin + 7
+                                                                        : NULL;
     return rest && strcasecmp(rest, host) == 0;
 }
 

@@ -47,9 +47,9 @@ MEBI_MUST_USE mebi_status mebi__guard_name(mebi__guard *guard, const char *name,
 /* 1 if the Host header names one of ours; any port. own: the address the connection came in at, as
  * a Host header would have it; "" if not known. */
 int mebi__guard_host(const mebi__guard *guard, const char *host, const char *own);
-/* 1 if an Origin header is this host's own: http:// or https:// and the very text of the Host
- * header. */
-int mebi__guard_origin(const char *origin, const char *host);
+/* 1 if an Origin header is this host's own: https:// and the very text of the Host header; without
+ * tls http:// too, and https:// still, for a proxy may do it. */
+int mebi__guard_origin(const char *origin, const char *host, int tls);
 
 /* 1 if it is the token; in a time that does not depend on where it differs. */
 int mebi__guard_token(const mebi__guard *guard, const char *given, size_t bytes);

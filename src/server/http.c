@@ -20,6 +20,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 enum {
@@ -35,6 +36,7 @@ enum {
 
 struct mebi__http {
     mebi__server *server;
+    const mebi__tls *tls;
     struct MHD_Daemon *daemon;
     mebi__connections connections;
     int port, request_seconds;
@@ -199,6 +201,7 @@ static void *on_line(void *context, const char *uri, struct MHD_Connection *c) {
         MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     e->connection = info ? info->socket_context : NULL;
     e->began = mebi__now_seconds();
+    e->request.tls = http->tls->key != NULL;
     e->refusal = mebi__uri_split(uri, e->request.path, sizeof e->request.path, e->request.query,
                                  sizeof e->request.query);
     if (e->connection) strcpy(e->request.address, e->connection->address);
@@ -357,11 +360,18 @@ static void no_words(void *context, const char *format, va_list args) {
 }
 
 static struct MHD_Daemon *start_daemon(mebi__http *http, const mebi__http_limits *l, int socket) {
+    const mebi__tls *tls = http->tls;
+    struct MHD_OptionItem https[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, tls->certificate},
+                                     {MHD_OPTION_HTTPS_MEM_KEY, 0, tls->key},
+                                     {MHD_OPTION_HTTPS_PRIORITIES, 0, MEBI__TLS_PRIORITIES},
+                                     {MHD_OPTION_END, 0, NULL}};
     return MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG,
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG |
+            (tls->key ? MHD_USE_TLS : 0),
         0, on_arrival, http, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, no_words, NULL,
-        MHD_OPTION_LISTEN_SOCKET, (MHD_socket)socket, MHD_OPTION_THREAD_POOL_SIZE,
-        (unsigned)or_usual(l->threads, THREADS), MHD_OPTION_CONNECTION_LIMIT,
+        MHD_OPTION_ARRAY, tls->key ? https : https + 3, MHD_OPTION_LISTEN_SOCKET,
+        (MHD_socket)socket, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)or_usual(l->threads, THREADS),
+        MHD_OPTION_CONNECTION_LIMIT,
         /* Each thread has a share of them, and the shares fill unevenly: ours is the limit that
            counts. */
         (unsigned)(http->connections.most * 2 + 16), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
@@ -378,6 +388,7 @@ mebi_status mebi__http_open(const mebi__http_params *params, mebi__http **out, m
     mebi__http *http = mebi__alloc(MEBI__TAG_GENERAL, sizeof *http);
     if (!http) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the server.");
     http->server = params->server;
+    http->tls = params->tls;
     http->request_seconds = or_usual(l->request_seconds, REQUEST_SECONDS);
     http->connections.most = or_usual(l->connections, CONNECTIONS);
     http->connections.most_of_one = or_usual(l->from_one_address, FROM_ONE_ADDRESS);
@@ -398,6 +409,10 @@ mebi_status mebi__http_open(const mebi__http_params *params, mebi__http **out, m
 
 int mebi__http_port(const mebi__http *http) {
     return http->port;
+}
+
+int mebi__http_is_secure(const mebi__http_request *q) {
+    return q->tls || (q->forwarded && strcasecmp(q->forwarded, "https") == 0);
 }
 
 void mebi__http_tick(mebi__http *http) {

@@ -5,6 +5,7 @@
 #define MEBI_SERVER_HTTP_H
 
 #include "base/error.h"
+#include "server/tls.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -41,6 +42,7 @@ typedef struct mebi__http_request {
     const char *body; /* terminated by a 0 byte that body_bytes does not count */
     size_t body_bytes;
     const char *none_match, *last_event, *accept_encoding; /* headers; NULL: not sent */
+    int tls;                                               /* 1: came over this server's own TLS */
     const char *host, *forwarded; /* Host, as checked; X-Forwarded-Proto or NULL */
     char session[80];             /* the cookie's value; "" if none */
     int logged_in; /* 1: came with a token or a session; always 1 where no token is needed */
@@ -106,8 +108,9 @@ typedef struct mebi__http_limits {
 
 typedef struct mebi__http_params {
     mebi__server *server;
-    const char *address; /* as digits: 127.0.0.1, ::1 */
-    int port;            /* 0: any */
+    const mebi__tls *tls; /* kept; with no key in it: plain HTTP */
+    const char *address;  /* as digits: 127.0.0.1, ::1 */
+    int port;             /* 0: any */
     mebi__http_limits limits;
 } mebi__http_params;
 
@@ -116,6 +119,8 @@ typedef struct mebi__http_params {
 MEBI_MUST_USE mebi_status mebi__http_open(const mebi__http_params *params, mebi__http **out,
                                           mebi_error *err);
 int mebi__http_port(const mebi__http *http);
+/* 1 if the client, as far as can be known, speaks https: with this server, or with a proxy. */
+int mebi__http_is_secure(const mebi__http_request *request);
 /* Once a second or so: cuts connections that keep us waiting too long. */
 void mebi__http_tick(mebi__http *http);
 /* No new connections from now on. */

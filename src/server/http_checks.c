@@ -120,7 +120,8 @@ static int check_route(const char *method, int refusal, mebi__http_request *q,
 }
 
 static int check_origin(const head *h, const mebi__http_request *q, mebi__http_answer *a) {
-    if (q->method == MEBI__GET || !h->origin || mebi__guard_origin(h->origin, h->host)) return 1;
+    if (q->method == MEBI__GET || !h->origin || mebi__guard_origin(h->origin, h->host, q->tls))
+        return 1;
     mebi__answer_error(a, 0, MEBI__ERROR_FORBIDDEN,
                        "Pages of other places may not change anything here.");
     return 0;

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/os.h"
 #include "server/answer.h"
+#include "server/checks.h"
 #include "server/listener.h"
 #include "server/plans.h"
 #include "server/server.h"
@@ -24,7 +25,7 @@ struct mebi__hub {
     pthread_cond_t news;
     mebi__listener *first;
     int count, nudged, stopping, started;
-    int64_t seen; /* the newest event that was looked at */
+    int64_t seen, checks_seen; /* the newest event, and change of a check, that was looked at */
     double ticked, began;
 };
 
@@ -77,6 +78,14 @@ static void wake_those(mebi__hub *hub, const char *job) {
 static int changes_plans(mebi__event_kind kind) {
     return kind == MEBI__EVENT_STARTED || kind == MEBI__EVENT_DONE || kind == MEBI__EVENT_FAILED ||
            kind == MEBI__EVENT_CANCELLED;
+}
+
+/* Checks are told of to those alone who listen to all. */
+static void look_at_checks(mebi__hub *hub) {
+    struct mebi__checks *checks = mebi__server_checks(hub->server);
+    int64_t version = mebi__checks_version(checks);
+    if (version != hub->checks_seen) wake_those(hub, "");
+    hub->checks_seen = version;
 }
 
 /* Wakes those whom the events concern that came since the last look; each once a look at most. */
@@ -132,6 +141,7 @@ static void *run(void *context) {
     while (wait_for_news(hub)) {
         double now = mebi__now_seconds();
         look(hub);
+        look_at_checks(hub);
         if (now - hub->ticked >= 1) {
             hub->ticked = now;
             tick(hub, now);
@@ -209,6 +219,7 @@ mebi__listener *mebi__hub_join(mebi__hub *hub, const char *job, double patience)
     if (!l) return NULL;
     l->hub = hub;
     l->jobs = mebi__server_jobs(hub->server);
+    l->checks = mebi__server_checks(hub->server);
     strncpy(l->job, job, sizeof l->job - 1);
     l->patience = patience;
     l->written = mebi__now_seconds();

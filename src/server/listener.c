@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/os.h"
+#include "server/checks.h"
 #include "server/view.h"
 
 #include <stdio.h>
@@ -110,6 +111,14 @@ static int write_events(mebi__listener *l) {
     return count > 0;
 }
 
+/* Changes of checks between two writings are one; they are not kept, so they have no id. */
+static int write_checks(mebi__listener *l) {
+    int count = 0;
+    for (json_t *o; !*l->job && (o = mebi__checks_news(l->checks, &l->checks_seen)); count++)
+        if (append_event(l, 0, "check", "", o) < 0) return -1;
+    return count > 0;
+}
+
 /* ---- the first words ---- */
 
 /* What has not ended: for who listens to all. */
@@ -142,6 +151,8 @@ int mebi__listener_write(mebi__listener *l) {
     double now = mebi__now_seconds();
     l->bytes = l->sent = 0;
     int done = l->greet ? greet(l) : write_events(l);
+    int checks = done < 0 ? 0 : write_checks(l);
+    if (checks) done = checks;
     if (done == 0 && now - l->written >= MEBI__LISTENER_COMMENT_SECONDS)
         done = append(l, ": here\n\n", 8);
     if (done > 0) l->written = now;

@@ -11,9 +11,11 @@ typedef struct mebi__listener {
     struct mebi__listener *next, *before; /* of the hub */
     struct mebi__hub *hub;
     mebi__jobs *jobs;
+    struct mebi__checks *checks;
     void *waker;
     char job[MEBI__JOB_ID]; /* "": all */
     int64_t after;          /* the last event that was written */
+    int64_t checks_seen;    /* the last change of a check */
     int greet;              /* 1: the state comes first */
     double patience;        /* seconds of quiet after which it is woken anyway */
     int ended;

@@ -38,6 +38,15 @@ static void take_number(json_t *o, const char *key, const char *settings, const 
     json_object_set_new(o, key, whole ? json_integer((json_int_t)d) : json_real(d));
 }
 
+/* AUTOMATIC1111's scale s is cfg + 1 here; below 1 it is no guidance. */
+static void take_guidance(json_t *o, const char *settings) {
+    take_number(o, "cfg", settings, "CFG scale", 0);
+    const json_t *scale = json_object_get(o, "cfg");
+    if (!scale) return;
+    double s = json_real_value(scale);
+    json_object_set_new(o, "cfg", json_real(s > 1 ? s - 1 : 0));
+}
+
 /* Text without the line's end behind it. */
 static json_t *text_between(const char *from, const char *to) {
     while (to > from && (to[-1] == '\n' || to[-1] == '\r')) to--;
@@ -55,7 +64,7 @@ json_t *mebi__parameters_read(const char *text) {
     if (negative)
         json_object_set_new(o, "negative_prompt", text_between(negative + sizeof mark, settings));
     take_number(o, "steps", settings, "Steps", 1);
-    take_number(o, "cfg", settings, "CFG scale", 0);
+    take_guidance(o, settings);
     take_number(o, "seed", settings, "Seed", 1);
     const char *size = find_value(settings, "Size");
     if (size && sscanf(size, "%6dx%6d", &width, &height) == 2) {

@@ -42,6 +42,7 @@ const mebi__route mebi__routes[] = {
     R(POST,   "/api/v1/png-info",               png_info,        MEBI__BODY_PNG,  0, 0),
     R(GET,    "/api/v1/settings",               settings,        MEBI__BODY_NONE, 0, 0),
     R(PUT,    "/api/v1/settings",               settings_change, MEBI__BODY_JSON, 0, 0),
+    R(GET,    "/api/v1/checks",                 checks,          MEBI__BODY_NONE, 0, 0),
     R(POST,   "/api/v1/checks",                 check_start,     MEBI__BODY_JSON, SMALL_BYTES, 0),
     R(GET,    "/api/v1/checks/{id}",            check,           MEBI__BODY_NONE, 0, 0),
     R(GET,    "/api/v1/checks/{id}/html",       check_html,      MEBI__BODY_NONE, 0, 0),

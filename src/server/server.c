@@ -20,6 +20,7 @@ struct mebi__server {
     mebi__log log;
     mebi__guard guard;
     int guarded; /* the guard is open */
+    mebi__tls tls;
     mebi__jobs *jobs;
     mebi__hub *hub;
     mebi__plans *plans;
@@ -78,7 +79,7 @@ static mebi_status open_jobs(mebi__server *s, const mebi__server_params *p, mebi
 }
 
 static mebi_status open_http(mebi__server *s, const mebi__server_params *p, mebi_error *err) {
-    mebi__http_params http = {s, p->address, p->port, p->limits};
+    mebi__http_params http = {s, &s->tls, p->address, p->port, p->limits};
     MEBI_TRY(mebi__http_open(&http, &s->http, err));
     return mebi__hub_start(s->hub, err);
 }
@@ -96,6 +97,8 @@ static mebi_status open_parts(mebi__server *s, const mebi__server_params *p, meb
     mebi_status status = copy_texts(s, p)
                              ? open_guard(s, p, err)
                              : mebi__fail(err, MEBI_NO_MEMORY, "No memory for the server.");
+    if (status == MEBI_OK)
+        status = mebi__tls_open(&s->tls, p->tls_certificate, p->tls_key, &s->log, err);
     if (status == MEBI_OK) status = mebi__hub_open(s, &s->hub, err);
     if (status != MEBI_OK) {
         if (p->engine.end) p->engine.end(p->engine.context);
@@ -103,7 +106,7 @@ static mebi_status open_parts(mebi__server *s, const mebi__server_params *p, meb
     }
     MEBI_TRY(open_jobs(s, p, err));
     s->plans = mebi__plans_open(s->jobs);
-    s->checks = mebi__checks_open(s->jobs, &p->checks);
+    s->checks = mebi__checks_open(s->jobs, &p->checks, on_event, s);
     if (!s->plans || !s->checks)
         return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the server.");
     return MEBI_OK;
@@ -154,6 +157,7 @@ void mebi__server_close(mebi__server **server, int finish, int (*hurry)(void *co
     mebi__hub_stop(s->hub);
     if (s->hub && s->http) wait_for_listeners(s);
     mebi__http_close(&s->http);
+    mebi__tls_close(&s->tls);
     mebi__jobs_close(&s->jobs);
     mebi__checks_close(&s->checks);
     mebi__plans_close(&s->plans);
@@ -172,6 +176,10 @@ void mebi__server_close(mebi__server **server, int finish, int (*hurry)(void *co
 
 int mebi__server_port(const mebi__server *s) {
     return mebi__http_port(s->http);
+}
+
+int mebi__server_is_tls(const mebi__server *s) {
+    return s->tls.key != NULL;
 }
 
 mebi__jobs *mebi__server_jobs(mebi__server *s) {

@@ -22,7 +22,8 @@ typedef struct mebi__check_order {
     int is_bench; /* 0: the doctor */
     int quick;
     void *to; /* of the two below, from any thread */
-    void (*progress)(void *to, double fraction, const char *words);
+    /* left: seconds, negative while not known. words: NULL: the last ones hold. */
+    void (*progress)(void *to, double fraction, double left, const char *words);
     int (*stopping)(void *to); /* 1: end at once */
 } mebi__check_order;
 
@@ -37,7 +38,8 @@ typedef struct mebi__server_params {
     const char *folder;  /* of the data */
     const char *address; /* as digits */
     int port;
-    const char *token_file; /* NULL: no token; then the address has to be loopback */
+    const char *token_file;                /* NULL: no token; then the address has to be loopback */
+    const char *tls_certificate, *tls_key; /* files for https; both or neither (NULL) */
     const char *
         host_names; /* further names this server is asked for by, with commas between; NULL: none */
     int queue_limit;
@@ -56,6 +58,7 @@ typedef struct mebi__server_params {
 MEBI_MUST_USE mebi_status mebi__server_open(const mebi__server_params *params,
                                             mebi__server **server, mebi_error *err);
 int mebi__server_port(const mebi__server *server);
+int mebi__server_is_tls(const mebi__server *server);
 /* The running job is parked at its last saved step, or, with `finish`, made to its end first,
  * unless `hurry` (may be NULL) says otherwise meanwhile. Accepts NULL; nulls. */
 void mebi__server_close(mebi__server **server, int finish, int (*hurry)(void *context));

@@ -23,7 +23,7 @@ static json_t *bytes(size_t n) {
     return json_integer((json_int_t)n);
 }
 
-static json_t *moment(int64_t ms) {
+json_t *mebi__view_moment(int64_t ms) {
     char text[MEBI__MOMENT_BYTES];
     if (!ms) return json_null();
     mebi__moment_text(ms, text);
@@ -126,15 +126,15 @@ static json_t *preview(const mebi__job *j) {
 }
 
 json_t *mebi__view_job(const mebi__job *j) {
-    json_t *o =
-        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:i, s:o, s:o}", "id", j->id, "state",
-                  mebi__job_state_name(j->state), "request", mebi__view_request(&j->request),
-                  "created", moment(j->created_ms), "started", moment(j->started_ms), "finished",
-                  moment(j->finished_ms), "position", j->position, "seconds_left",
-                  mebi__view_seconds(j->state == MEBI__JOB_QUEUED    ? j->queue_seconds
-                                     : j->state == MEBI__JOB_RUNNING ? j->progress.at.seconds_left
-                                                                     : 0),
-                  "progress", mebi__view_progress(&j->progress));
+    json_t *o = json_pack(
+        "{s:s, s:s, s:o, s:o, s:o, s:o, s:i, s:o, s:o}", "id", j->id, "state",
+        mebi__job_state_name(j->state), "request", mebi__view_request(&j->request), "created",
+        mebi__view_moment(j->created_ms), "started", mebi__view_moment(j->started_ms), "finished",
+        mebi__view_moment(j->finished_ms), "position", j->position, "seconds_left",
+        mebi__view_seconds(j->state == MEBI__JOB_QUEUED    ? j->queue_seconds
+                           : j->state == MEBI__JOB_RUNNING ? j->progress.at.seconds_left
+                                                           : 0),
+        "progress", mebi__view_progress(&j->progress));
     json_t *rest = json_pack("{s:o, s:o, s:o, s:o, s:o, s:i}", "plan",
                              j->planned ? mebi__view_plan(&j->plan, &j->request) : json_null(),
                              "images", images(&j->images), "error", failure(j), "notices",
@@ -158,13 +158,14 @@ json_t *mebi__view_image(const mebi__image *i) {
                           (json_int_t)i->seed, "prompt", text_or_empty(i->prompt),
                           "negative_prompt", text_or_empty(i->negative_prompt), "steps", i->steps,
                           "cfg", mebi__view_number(i->cfg));
-    json_t *rest = json_pack("{s:o, s:o, s:o, s:I, s:b, s:b, s:o, s:o, s:o, s:o}", "created",
-                             moment(i->created_ms), "model", text_or_empty(i->model), "model_hash",
-                             text_or_empty(i->model_hash), "bytes", (json_int_t)i->bytes,
-                             "favourite", i->favourite, "trashed", i->trashed, "draft", draft(i),
-                             "file", json_sprintf("/api/v1/images/%s/file", i->id), "thumbnail",
-                             json_sprintf("/api/v1/images/%s/thumbnail", i->id), "parameters",
-                             text_or_empty(i->parameters));
+    json_t *rest =
+        json_pack("{s:o, s:o, s:o, s:I, s:b, s:b, s:o, s:o, s:o, s:o}", "created",
+                  mebi__view_moment(i->created_ms), "model", text_or_empty(i->model), "model_hash",
+                  text_or_empty(i->model_hash), "bytes", (json_int_t)i->bytes, "favourite",
+                  i->favourite, "trashed", i->trashed, "draft", draft(i), "file",
+                  json_sprintf("/api/v1/images/%s/file", i->id), "thumbnail",
+                  json_sprintf("/api/v1/images/%s/thumbnail", i->id), "parameters",
+                  text_or_empty(i->parameters));
     if (o && rest) json_object_update(o, rest);
     json_decref(rest);
     return o;

@@ -15,6 +15,7 @@ json_t *mebi__view_image(const mebi__image *image);
 json_t *mebi__view_queue(const mebi__queue *queue);
 /* null for what is negative or no number. */
 json_t *mebi__view_seconds(double seconds);
+json_t *mebi__view_moment(int64_t ms); /* since 1970; 0: null */
 /* A float as it was written: 3.5, not 3.5000000001. */
 json_t *mebi__view_number(float number);
 

@@ -281,6 +281,7 @@ static mebi_status make_all(work *w, mebi_error *err) {
                               &shot->made, err));
         shot->pixels_at = w->pixels_at;
     }
+    on_notice(w, "measuring the pictures");
     /* Only now, as the native size's pictures come after smaller ones. */
     for (int i = 0; i < s->shots; i++)
         if (s->shot[i].made) MEBI_TRY(look_at(s, &s->shot[i], err));

@@ -6,7 +6,7 @@ import { jpeg, png, scene } from "./pictures.mjs";
 const now = () => new Date().toISOString();
 const short = () => Math.random().toString(36).slice(2, 10);
 const say = (image) => `${image.prompt}\n${image.negative_prompt ? `Negative prompt: ${image.negative_prompt}\n` : ""}`
-    + `Steps: ${image.steps}, Sampler: Euler, CFG scale: ${image.cfg}, Seed: ${image.seed}, Size: ${image.width}x${image.height}, `
+    + `Steps: ${image.steps}, Sampler: Euler, CFG scale: ${image.cfg + 1}, Seed: ${image.seed}, Size: ${image.width}x${image.height}, `
     + `Model hash: ${image.model_hash}, Model: ${image.model}, Version: mebi`;
 
 export class Queue {

@@ -68,19 +68,26 @@ function listImages(q) {
     return { images: all.slice(from, from + page), next: from + page < all.length ? String(from + page) : null, total: all.length };
 }
 
+const withoutReport = ({ report, ...check }) => check;
+const tellCheck = (check) => queue.listeners.forEach((send) => send({ event: "check", data: withoutReport(check) }));
+
 function startCheck({ kind, quick }) {
     if ([...checks.values()].some((c) => c.state === "running"))
         return error(409, "conflict", "A check is running already. Wait until it is done.");
-    const check = { id: Math.random().toString(36).slice(2), kind, state: "running", progress: { fraction: 0, words: "loading the model" },
-        report: null }, begun = Date.now(), span = quick ? 1500 : 4000;
+    const check = { id: Math.random().toString(36).slice(2), kind, state: "running", progress: { fraction: 0, seconds_left: null, words: "loading the model" },
+        quick: Boolean(quick), created: new Date().toISOString(), started: new Date().toISOString(), finished: null, error: null,
+        has_report: false, has_page: false, report: null }, begun = Date.now(), span = quick ? 1500 : 4000;
     checks.set(check.id, check);
     const timer = setInterval(() => {
         check.progress.fraction = Math.min(1, (Date.now() - begun) / span);
-        check.progress.words = `run ${1 + Math.floor(check.progress.fraction * 3.99)} of 4`;
-        if (check.progress.fraction < 1) return;
+        check.progress.seconds_left = (span / 1000) * (1 - check.progress.fraction);
+        check.progress.words = `run ${1 + Math.floor(check.progress.fraction * 3.99)} of 4: 256x256, 10 steps, guidance 7.5`;
+        if (check.progress.fraction < 1) return tellCheck(check);
         clearInterval(timer);
         check.state = "done";
         check.report = JSON.parse(fs.readFileSync(path.join(here, `${kind}.json`), "utf8"));
+        Object.assign(check, { has_report: true, has_page: kind === "bench", finished: new Date().toISOString() });
+        tellCheck(check);
     }, 200);
     return { status: 202, body: check };
 }
@@ -107,7 +114,7 @@ function pngInfo(data) {
     const find = (name) => text.match(new RegExp(`${name}: ([^,\\n]+)`))?.[1], [w, h] = (find("Size") ?? "0x0").split("x").map(Number);
     return { body: { width: info.width, height: info.height, parameters: text, request: {
         prompt: text.split(/\nNegative prompt: |\nSteps: /)[0], negative_prompt: text.match(/\nNegative prompt: (.*)\nSteps/s)?.[1] ?? "",
-        width: w, height: h, steps: Number(find("Steps")), cfg: Number(find("CFG scale")), seed: Number(find("Seed")) } } };
+        width: w, height: h, steps: Number(find("Steps")), cfg: Math.max(0, Number(find("CFG scale")) - 1), seed: Number(find("Seed")) } } };
 }
 
 function onImage(method, image, rest, query, body) {
@@ -175,6 +182,7 @@ function api(method, parts, query, body, request) {
     if (what === "images") return onImage(method, queue.images.find((i) => i.id === id), rest, query, body);
     if (what === "png-info") return pngInfo(body);
     if (what === "settings") return method === "PUT" ? putSettings(body) : { body: { settings: table, file: "~/.local/share/mebi/config.yaml" } };
+    if (what === "checks" && method === "GET" && !id) return { body: { checks: [...checks.values()].reverse().map(withoutReport) } };
     if (what === "checks" && method === "POST") return startCheck(body);
     if (what === "checks" && checks.has(id)) return rest === "html"
         ? { raw: Buffer.from("<!doctype html><title>bench</title><p>The bench's report."), type: "text/html" } : { body: checks.get(id) };
@@ -186,7 +194,7 @@ function stream(request, response, id) {
     response.flushHeaders();
     const send = (e) => {
         if (id && e.job?.id !== id) return;
-        response.write(`${e.event === "state" ? "" : `id: ${e.id}\n`}event: ${e.event}\ndata: ${JSON.stringify(e.data)}\n\n`);
+        response.write(`${["state", "check"].includes(e.event) ? "" : `id: ${e.id}\n`}event: ${e.event}\ndata: ${JSON.stringify(e.data)}\n\n`);
         if (id && ["done", "failed", "cancelled"].includes(e.event)) response.end();
     };
     for (const job of queue.jobs.filter((j) => (id ? j.id === id : ["queued", "running"].includes(j.state))))

@@ -3,6 +3,7 @@ import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { connected, session } from "./lib/api.js";
 import { percent, t } from "./lib/words.js";
+import { lookAtChecks } from "./state/checks.js";
 import { gallery, loadGallery, lookAtRecent, recent, shown, total } from "./state/images.js";
 import { running, watchJobs } from "./state/jobs.js";
 import { watchPlans } from "./state/plans.js";
@@ -27,7 +28,7 @@ const live = (image) => gallery.value.find((i) => i.id === image.id) ?? recent.v
 
 function Inside() {
     useEffect(() => {
-        const ends = [watchPlans(), watchJobs(() => { lookAtRecent(); if (total.value !== null && page.value === "gallery") loadGallery(); })];
+        const ends = [watchPlans(), watchJobs(() => { lookAtRecent(); lookAtChecks().catch(() => {}); if (total.value !== null && page.value === "gallery") loadGallery(); })];
         const timer = setInterval(() => { if (!document.hidden && connected.value && page.value === "create") lookAtSystem().catch(() => {}); }, SYSTEM_MS);
         return () => { ends.forEach((end) => end()); clearInterval(timer); };
     }, []);

@@ -2,7 +2,7 @@
  * hidden for a while lets go of its own; each opening begins with a fresh look at everything, so no event is missed. */
 import { connected } from "./api.js";
 
-const NAMES = ["queued", "progress", "preview", "notice", "image", "done", "failed", "cancelled", "state", "queue"];
+const NAMES = ["queued", "progress", "preview", "notice", "image", "done", "failed", "cancelled", "state", "queue", "check"];
 const HIDDEN_MS = 60000, FIRST_RETRY_MS = 700, LAST_RETRY_MS = 5000;
 
 /** onOpen() at each opening; onEvent(name, data) for each event; onRefused() if the server answers but not with events. */

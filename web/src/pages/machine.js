@@ -2,18 +2,17 @@
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { call } from "../lib/api.js";
-import { recall, remember } from "../lib/store.js";
-import { bytes, number, seconds, size as sizeWords, strategy, t, told } from "../lib/words.js";
+import { bytes, date, number, remaining, seconds, size as sizeWords, strategy, t, told } from "../lib/words.js";
+import { busyChecking, latest, live, lookAtChecks, lookAtReports, reports, startCheck } from "../state/checks.js";
 import { running } from "../state/jobs.js";
 import { lookAtSystem, system } from "../state/server.js";
-import { complain, speak } from "../state/view.js";
 import { Chart } from "../ui/chart.js";
 import { html } from "../ui/html.js";
 import { Progress, Switch } from "../ui/parts.js";
 import { Bench, Doctor } from "../ui/report.js";
 
 const SAMPLES = 600, EVERY_MS = 1000;
-const samples = signal([]), checks = signal({ doctor: null, bench: null }), quick = signal(true);
+const samples = signal([]), quick = signal(true);
 
 let counted = null; /* the start of the server that the samples' seconds count from */
 
@@ -26,36 +25,20 @@ async function lookAtMemory() {
     if (later.length && counted === started) samples.value = [...samples.value, ...later].slice(-SAMPLES);
 }
 
-const put = (check) => {
-    checks.value = { ...checks.value, [check.kind]: check };
-    remember(`check.${check.kind}`, check.id);
-};
-const live = (c) => c && (c.state === "running" || c.state === "queued");
-
-async function lookAtCheck(kind) {
-    const id = checks.value[kind]?.id ?? recall(`check.${kind}`, null);
-    if (!id || (checks.value[kind] && !live(checks.value[kind]))) return;
-    try {
-        const check = await call(`/checks/${encodeURIComponent(id)}`);
-        if (live(checks.value[kind]) && check.state === "done") speak(t("check_done"));
-        put(check);
-    } catch (e) {
-        if (e.code === "not_found") { remember(`check.${kind}`, null); checks.value = { ...checks.value, [kind]: null }; }
-    }
+function Under({ c }) {
+    const { fraction, seconds_left: left, words } = c.progress, waits = c.state === "queued";
+    return html`<div class="making"><div class="making-words"><span>${waits ? t("waiting") : told(words)}</span>${!waits && left > 0 && html`<span class="left">${t("left", { s: remaining(left) })}</span>`}</div>
+        <${Progress} label=${t(`check_${c.kind}`)} fraction=${fraction} /></div>`;
 }
 
-async function start(kind) {
-    try { put(await call("/checks", { body: { kind, quick: quick.value } })); } catch (e) { complain(e); }
-}
-
-function Check({ kind, report }) {
-    const c = checks.value[kind], on = live(c), other = Object.values(checks.value).some(live);
+function Check({ kind, report: Report }) {
+    const c = latest(kind), report = c && reports.value[c.id];
     return html`<section class="card" aria-labelledby=${`check-${kind}`}><h2 id=${`check-${kind}`}>${t(`check_${kind}`)}</h2><p class="lead">${t(`check_${kind}_more`)}</p>
-        <div class="card-row"><button type="button" class="secondary" disabled=${other} onClick=${() => start(kind)}>${t(c?.report ? "check_again" : "check_start")}</button>
+        <div class="card-row"><button type="button" class="secondary" disabled=${busyChecking.value} onClick=${() => startCheck(kind, quick.value)}>${t(c && !live(c) ? "check_again" : "check_start")}</button>
             <${Switch} label=${t("quick")} checked=${quick.value} onChange=${(v) => { quick.value = v; }} /></div>
-        ${on && html`<div class="making"><div class="making-words"><span>${c.state === "queued" ? t("waiting") : told(c.progress.words)}</span></div><${Progress} label=${t(`check_${kind}`)} fraction=${c.progress.fraction} /></div>`}
+        ${live(c) && html`<${Under} c=${c} />`}
         ${c?.state === "failed" && html`<p class="wrong">${told(c.error?.message) || t("check_failed")}</p>`}
-        ${c?.report && html`<${report} report=${c.report} id=${c.id} />`}</section>`;
+        ${report && html`<${Report} report=${report} id=${c.id} /><p class="hint">${t("check_when", { date: date(c.finished) })}</p>`}</section>`;
 }
 
 function Fact({ name, children }) {
@@ -84,9 +67,11 @@ function Facts() {
 
 export function Machine() {
     useEffect(() => {
-        let stop = false;
+        let stop = false, first = true;
         const look = async () => {
-            if (!document.hidden) await Promise.allSettled([lookAtMemory(), lookAtSystem(), lookAtCheck("doctor"), lookAtCheck("bench")]);
+            if (!document.hidden) await Promise.allSettled([lookAtMemory(), lookAtSystem(), first || busyChecking.value ? lookAtChecks() : null]);
+            if (!document.hidden) await lookAtReports();
+            first = false;
             if (!stop) setTimeout(look, EVERY_MS);
         };
         look();

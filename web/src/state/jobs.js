@@ -4,6 +4,7 @@ import { computed, signal } from "@preact/signals";
 import { call } from "../lib/api.js";
 import { listen } from "../lib/events.js";
 import { seconds, t, told } from "../lib/words.js";
+import { putCheck } from "./checks.js";
 import { draw as drawRecent, recent, shown } from "./images.js";
 import { promptMissing, request, seed } from "./form.js";
 import { lookAtSession, lookAtSystem } from "./server.js";
@@ -63,6 +64,7 @@ const on = {
     },
     cancelled: ({ job }) => { change(job, { state: "cancelled" }); speak(t("say_cancelled")); },
     queue: () => {},
+    check: putCheck,
 };
 
 export async function lookAtJobs() {

@@ -237,6 +237,7 @@ export const strings = {
     check_start: ["Start", "开始"],
     check_again: ["Start again", "再来一次"],
     check_done: ["The check is done", "检查完成"],
+    check_when: ["Checked {date}", "检查于 {date}"],
     check_failed: ["The check could not be finished. Start it again.", "检查未能完成，请重试。"],
     quick: ["Quick", "快速"],
     verdict_ok: ["ok", "正常"],

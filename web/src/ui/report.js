@@ -26,9 +26,15 @@ function Row({ s }) {
         <td>${seconds(s.seconds)}</td><td>${bytes(s.peak_bytes)}</td><td>${Math.round(s.detail)}</td><td>${s.sharpness.toFixed(2)}</td><td>${s.repeated}/${s.pictures}</td><td>${s.cut}/${s.pictures}</td><td>${s.blotched}/${s.pictures}</td></tr>`;
 }
 
+/** The server's sentence, behind the size unless that stands in it. */
+function Sweet({ s }) {
+    const why = told(s.why);
+    return html`${!why.includes(`${s.width}x${s.height}`) && html`<strong>${sizeWords(s.width, s.height)}</strong> `}${why}`;
+}
+
 export function Bench({ report: r, id }) {
     const heads = ["size", "time", "memory", "detail", "sharpness", "repeated", "cut_off", "blotched"];
-    return html`<div class="report">${r.sweet_spot && html`<p class="report-verdict ok"><strong>${sizeWords(r.sweet_spot.width, r.sweet_spot.height)}</strong> ${told(r.sweet_spot.why)}</p>`}
+    return html`<div class="report">${r.sweet_spot && html`<p class="report-verdict ok"><${Sweet} s=${r.sweet_spot} /></p>`}
         <div class="table-scroll" tabindex="0" role="region" aria-label=${t("bench_table")}><table class="figures"><thead><tr>${heads.map((k) => html`<th key=${k} scope="col">${t(k)}</th>`)}</tr></thead>
             <tbody>${r.sizes.map((s) => html`<${Row} key=${`${s.width}x${s.height}`} s=${s} />`)}</tbody></table></div>
         <p><a href=${`/api/v1/checks/${id}/html`} target="_blank" rel="noopener">${t("whole_report")}</a></p></div>`;
