@@ -9,7 +9,7 @@
 
 #include <fcntl.h>
 
-enum { SMALL_SIDE = 16, SMALL_ORDERS = 1000 };
+enum { SMALL_SIDE = 16, SMALL_ORDERS = 200 };
 
 static mebi__server *server;
 static fake engine;
