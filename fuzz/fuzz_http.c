@@ -1,5 +1,5 @@
-/* Any bytes as what a client sends: the server answers in HTTP, or closes, or waits for more; and it
- * goes on answering others. */
+/* Any bytes as what a client sends: the server answers in HTTP, or closes, or waits for more; and
+ * it goes on answering others. */
 #include "small_server.h"
 
 #include <arpa/inet.h>
@@ -9,7 +9,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-enum { INPUT_BYTES = 16 << 10, REPLY_BYTES = 4 << 20, SOON_MS = 2, QUIET_MS = 20, PATIENCE_MS = 5000 };
+enum {
+    INPUT_BYTES = 16 << 10,
+    REPLY_BYTES = 4 << 20,
+    SOON_MS = 2,
+    QUIET_MS = 20,
+    PATIENCE_MS = 5000
+};
 
 static char reply[REPLY_BYTES];
 static size_t reply_bytes;
@@ -104,7 +110,8 @@ static void hang_up(int fd) {
 }
 
 static void check_life(void) {
-    static const char text[] = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    static const char text[] =
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     int fd = dial();
     send_all(fd, (const uint8_t *)text, sizeof text - 1);
     reply_bytes = 0, reply[0] = 0;

@@ -84,7 +84,8 @@ static void check_settings(mebi__http_answer *a) {
     for (int i = 0; i < MEBI__SETTINGS; i++) {
         const char *name = mebi__settings[i].name, *text = read.value[i].text;
         if (!text) continue;
-        require(strcmp(text, mebi__config_text(mebi__server_config(server), (mebi__setting_id)i)) == 0);
+        require(strcmp(text, mebi__config_text(mebi__server_config(server), (mebi__setting_id)i)) ==
+                0);
         mebi__server_config_done(server);
         snprintf(nothing + strlen(nothing), sizeof nothing - strlen(nothing), "%s\"%s\":null",
                  nothing[1] ? "," : "", name);

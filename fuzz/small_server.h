@@ -1,5 +1,5 @@
-/* One server for a process of a fuzz target, on a folder in memory, with an engine that paints small
- * pictures of nothing. Its log goes into a pipe, where it can be looked at. */
+/* One server for a process of a fuzz target, on a folder in memory, with an engine that paints
+ * small pictures of nothing. Its log goes into a pipe, where it can be looked at. */
 #ifndef MEBI_FUZZ_SMALL_SERVER_H
 #define MEBI_FUZZ_SMALL_SERVER_H
 
@@ -62,7 +62,8 @@ static inline void start_small_server(void) {
         fprintf(stderr, "%s\n", err.text);
         abort();
     }
-    while (mebi__jobs_health(mebi__server_jobs(server), NULL, NULL) != MEBI__JOBS_READY) fake_nap(1);
+    while (mebi__jobs_health(mebi__server_jobs(server), NULL, NULL) != MEBI__JOBS_READY)
+        fake_nap(1);
     atexit(end_small_server);
 }
 

@@ -1,40 +1,15 @@
-/* Hostile requests, their heads: addresses, lines, headers, hosts, origins, tokens, and clients that are slow or many.
- * What bodies may hold is test_hostile_bodies.c. */
+/* Hostile requests, their heads: addresses, lines, headers, hosts and origins. */
 #include "hostile.h"
-
-#include "server/connection.h"
-#include "server/guard.h"
 
 #include <signal.h>
 
-enum { CONNECTIONS = 40 };
-
-static running guarded;
-static fake guarded_painter;
-
 static int start(void **state) {
-    mebi_error err = {0};
     (void)state;
-    const mebi__http_limits quick = {.request_seconds = 2, .idle_seconds = 2, .connections = CONNECTIONS};
-    start_hostile((mebi__server_params){.limits = quick, .host_names = "pics.example, b.example"});
-    guarded.folder = jobs_folder();
-    guarded.token_file = path_of("%s/token", guarded.folder.text);
-    write_text(guarded.token_file.text, TOKEN "\n");
-    pthread_mutex_init(&guarded_painter.lock, NULL);
-    assert_mebi_ok(start_server(&guarded,
-                                (mebi__server_params){.token_file = guarded.token_file.text,
-                                                      .engine = {&guarded_painter, fake_open, fake_close, fake_describe,
-                                                                 fake_plan, fake_generate, NULL}},
-                                &err),
-                   &err);
-    wait_until_ready(guarded.port);
-    return 0;
+    return start_hostile((mebi__server_params){.host_names = "pics.example, b.example"});
 }
 
 static int end(void **state) {
     (void)state;
-    end_server(&guarded);
-    pthread_mutex_destroy(&guarded_painter.lock);
     return end_hostile();
 }
 
@@ -44,12 +19,14 @@ typedef struct row {
     int status, flags;
 } row;
 
-#define ROW(name, text, status, flags) {name, text, sizeof(text) - 1, status, flags}
+#define ROW(name, text, status, flags)                                                             \
+    { name, text, sizeof(text) - 1, status, flags }
 
 static void check_rows(const row *rows, size_t count) {
     for (size_t i = 0; i < count; i++) {
         int64_t before = jobs_made();
-        check_row(rows[i].name, send_raw(rows[i].text, rows[i].bytes), rows[i].status, rows[i].flags, before);
+        check_row(rows[i].name, send_raw(rows[i].text, rows[i].bytes), rows[i].status,
+                  rows[i].flags, before);
     }
 }
 
@@ -57,32 +34,38 @@ static void check_rows(const row *rows, size_t count) {
 
 /* ---- addresses ---- */
 
+/* clang-format off */
 static const char *const nowhere[] = {
     "/../etc/passwd", "/assets/../../../etc/passwd", "/..", "/assets/..", "/assets/./x", "/./healthz", "//etc/passwd",
-    "/assets//etc/passwd", "/healthz/../healthz", "/%2e%2e/etc/passwd", "/assets/%2e%2e/%2e%2e/x", "/assets/%2E%2E%2Fx",
+    "/assets//etc/passwd", "/healthz/../healthz", "/%2e%2e/etc/passwd", "/assets/%2e%2e/%2e%2e/x",
+    "/assets/%2E%2E%2Fx",
     "/..%2fetc/passwd", "/assets%2f..%2f..%2fetc%2fpasswd", "/%252e%252e%252fetc/passwd", "/%c0%ae%c0%ae/etc/passwd",
     "/assets/\xc0\xae\xc0\xae/x", "/\xe0\x80\xae\xe0\x80\xae/x", "/%uff0e%uff0e/x", "/\xef\xbc\x8e\xef\xbc\x8e/x",
     "/assets/\\..\\x", "/..\\..\\x", "/%5c..%5cx", "/assets/%00", "/healthz%00", "/healthz%0d%0aX-Injected:%20y",
-    "/assets/", "/assets/index.html;x", "/\xff\xfe", "/\xc3", "/healthz\x7f", "/healthz\x1b[31m", "/" MARK, "/'", "/\"",
+    "/assets/", "/assets/index.html;x", "/\xff\xfe", "/\xc3", "/healthz\x7f", "/healthz\x1b[31m", ("/" MARK), "/'",
+    "/\"",
     "/api/v1/images/../../x/file", "/api/v1/images/..%2f..%2fx/file", "/api/v1/images/%2fetc%2fpasswd/file",
     "/api/v1/images/x;y/file", "/api/v1/images/.hidden/file", "/api/v1/images/-1/file", "/api/v1/images/0",
     "/api/v1/images/99999999999999999999999999", "/api/v1/images/1'OR'1'='1", "/api/v1/jobs/1%27%20OR%20%271%27=%271",
     "/api/v1/jobs/-1", "/api/v1/jobs/%d9%a1", "/api/v1/jobs/\xd9\xa1\xd9\xa2", "/api/v1/jobs/none/events",
     "/api/v1/jobs/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
     "/api/v1/checks/check-0", "/api/v1/checks/check-99999999999", "/api/v1/checks/x/html", "/v1/models/..",
-    "/v1/models/%2e", "/sdapi/v1/../v1/x", "/sdapi/v1/file=/etc/passwd", "/file=/etc/passwd", "/etc/passwd", "/.git/config",
+    "/v1/models/%2e", "/sdapi/v1/../v1/x", "/sdapi/v1/file=/etc/passwd", "/file=/etc/passwd", "/etc/passwd",
+    "/.git/config",
     "/mebi.db", "/images/x.png", "/api/v1/settings/..", "/index.php?x=../../etc/passwd"};
+/* clang-format on */
 
 static void climbs_nowhere(void **state) {
     char line[400];
     (void)state;
-    for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++) {
+    for (size_t i = 0; i < COUNT(nowhere); i++) {
         int64_t before = jobs_made();
         snprintf(line, sizeof line, "GET %s", nowhere[i]);
         check_row(nowhere[i], send_line(line), 404, 0, before);
     }
 }
 
+/* clang-format off */
 static const row lines[] = {
     ROW("a 0 byte ends the address", "GET /healthz\0/../x HTTP/1.1\r\n" HOST "\r\n", 200, 0),
     ROW("an address with another host", "GET http://evil.example/healthz HTTP/1.1\r\n" HOST "\r\n", 400, 0),
@@ -120,6 +103,7 @@ static const row lines[] = {
     ROW("a control character in the query", "GET /healthz?a\x01 HTTP/1.1\r\n" HOST "\r\n", 400, 0),
     ROW("an end of line in a query's value", "GET /api/v1/jobs?state=%0d%0aX-Injected:%20y HTTP/1.1\r\n" HOST "\r\n", 400, 0),
 };
+/* clang-format on */
 
 static void reads_lines(void **state) {
     (void)state;
@@ -128,6 +112,7 @@ static void reads_lines(void **state) {
 
 /* ---- queries ---- */
 
+/* clang-format off */
 static const struct {
     const char *query;
     int status;
@@ -147,11 +132,12 @@ static const struct {
     {"/api/v1/jobs?limit=0", 200}, {"/api/v1/system/memory?since=nan", 400}, {"/api/v1/system/memory?since=-1", 400},
     {"/healthz?" MARK, 200}, {"/healthz?\xff\xfe", 200}, {"/sdapi/v1/progress?skip_current_image=%ff", 200},
 };
+/* clang-format on */
 
 static void reads_queries(void **state) {
     char line[300];
     (void)state;
-    for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
+    for (size_t i = 0; i < COUNT(queries); i++) {
         snprintf(line, sizeof line, "GET %s", queries[i].query);
         check_row(queries[i].query, send_line(line), queries[i].status, 0, jobs_made());
     }
@@ -165,6 +151,7 @@ static void reads_queries(void **state) {
 #define NEXT "GET /api/v1/session HTTP/1.1\r\nHost: localhost\r\n\r\n"
 #define BITS "2\r\n{}\r\n0\r\n\r\n"
 
+/* clang-format off */
 static const row heads[] = {
     ROW("Host twice", "GET /healthz HTTP/1.1\r\n" HOST "Host: evil.example\r\n\r\n", 400, 0),
     ROW("Host folded", "GET /healthz HTTP/1.1\r\nConnection: close\r\nHost:\r\n localhost\r\n\r\n", 400, LIBRARY),
@@ -200,7 +187,8 @@ static const row heads[] = {
     ROW("an unknown expectation", GET "Expect: 200-ok\r\n\r\n", 200, 0),
     ROW("an upgrade to HTTP/2", GET "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", 200, 0),
     ROW("other hosts in other headers", GET "X-Forwarded-Host: evil.example\r\nForwarded: host=evil.example\r\n"
-                                            "X-Original-URL: /metrics\r\nX-Http-Method-Override: DELETE\r\n\r\n", 200, 0),
+                                            "X-Original-URL: /metrics\r\nX-Http-Method-Override: DELETE\r\n\r\n", 200,
+                                            0),
     ROW("ranges of all kinds", "GET /api/openapi.json HTTP/1.1\r\n" HOST "Range: bytes=0-0,-1,5-1,99999999999999999999-\r\n\r\n", 200, 0),
     ROW("a hostile last event", "HEAD /api/v1/events HTTP/1.1\r\n" HOST "Last-Event-ID: -1\r\n\r\n", 200, 0),
     ROW("a last event of many digits", "HEAD /api/v1/events HTTP/1.1\r\n" HOST "Last-Event-ID: 99999999999999999999\r\n\r\n", 200, 0),
@@ -215,6 +203,7 @@ static const row heads[] = {
     ROW("headers behind the chunks", POST "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nHost: evil.example\r\nX-Injected: y\r\n\r\n", 200, 0),
     ROW("a body that ends early", POST "Content-Length: 200\r\n\r\n{}", 0, LIBRARY),
 };
+/* clang-format on */
 
 static void sees_through_heads(void **state) {
     (void)state;
@@ -222,6 +211,7 @@ static void sees_through_heads(void **state) {
 }
 
 /* What was refused leaves nothing behind that would be taken for the next request. */
+/* clang-format off */
 static const row smuggled[] = {
     ROW("behind two lengths", KEPT "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" NEXT, 400, 0),
     ROW("behind a GET", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 55\r\n\r\n" NEXT, 400, 0),
@@ -233,13 +223,15 @@ static const row smuggled[] = {
     ROW("behind chunks that are not taken", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" NEXT, 400, 0),
     ROW("behind a wrong chunk", KEPT "Transfer-Encoding: chunked\r\n\r\nx\r\n\r\n" NEXT, 400, LIBRARY),
 };
+/* clang-format on */
 
 static void smuggles_nothing(void **state) {
     (void)state;
-    for (size_t i = 0; i < sizeof smuggled / sizeof *smuggled; i++) {
+    for (size_t i = 0; i < COUNT(smuggled); i++) {
         int64_t before = jobs_made();
         int status = send_raw(smuggled[i].text, smuggled[i].bytes);
-        if (strstr(reply, "\"login\"")) fail_msg("%s: the second was answered: %s", smuggled[i].name, reply);
+        if (strstr(reply, "\"login\""))
+            fail_msg("%s: the second was answered: %s", smuggled[i].name, reply);
         check_row(smuggled[i].name, status, smuggled[i].status, smuggled[i].flags, before);
     }
 }
@@ -257,6 +249,7 @@ static int send_filled(const char *before, const char *filler, int times, const 
 }
 
 static void heads_have_an_end(void **state) {
+    /* clang-format off */
     static const struct {
         const char *name, *before, *filler;
         int times;
@@ -281,10 +274,12 @@ static void heads_have_an_end(void **state) {
         {"an extension of 30000", POST "Transfer-Encoding: chunked\r\n\r\n2;", "x", 30000, "\r\n{}\r\n0\r\n\r\n", 500, LIBRARY},
         {"1000 ends of lines", "", "\r\n", 1000, GET "\r\n", 200, 0},
     };
+    /* clang-format on */
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < COUNT(cases); i++) {
         int64_t before = jobs_made();
-        check_row(cases[i].name, send_filled(cases[i].before, cases[i].filler, cases[i].times, cases[i].after),
+        check_row(cases[i].name,
+                  send_filled(cases[i].before, cases[i].filler, cases[i].times, cases[i].after),
                   cases[i].status, cases[i].flags, before);
     }
 }
@@ -292,6 +287,7 @@ static void heads_have_an_end(void **state) {
 /* ---- names and places ---- */
 
 static void asks_for_its_own_name(void **state) {
+    /* clang-format off */
     static const struct {
         const char *host;
         int status;
@@ -305,15 +301,19 @@ static void asks_for_its_own_name(void **state) {
                  {"localhost, evil.example", 403}, {"localhost/evil", 403}, {"localhost#", 403}, {"127.1", 403},
                  {"2130706433", 403}, {"0x7f.1", 403}, {"0177.0.0.1", 403}, {"0.0.0.0", 403}, {"192.168.1.1", 403},
                  {"l\xc3\xb6" "calhost", 403}, {"localhost\xff", 403}, {MARK, 403}};
+    /* clang-format on */
     char text[300];
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        int n = snprintf(text, sizeof text, "GET /healthz HTTP/1.1\r\nConnection: close\r\nHost: %s\r\n\r\n", cases[i].host);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        int n = snprintf(text, sizeof text,
+                         "GET /healthz HTTP/1.1\r\nConnection: close\r\nHost: %s\r\n\r\n",
+                         cases[i].host);
         check_row(cases[i].host, send_raw(text, (size_t)n), cases[i].status, 0, jobs_made());
     }
 }
 
 static void changes_nothing_for_other_pages(void **state) {
+    /* clang-format off */
     static const struct {
         const char *head;
         int status;
@@ -322,223 +322,59 @@ static void changes_nothing_for_other_pages(void **state) {
                  {"Referer: https://evil.example/", 202}, /* may be left out at will, so it decides nothing */
                  {"Origin: null", 403}, {"Origin:", 403}, {"Origin: http://localhost:1", 403},
                  {"Origin: http://127.0.0.1", 403}, {"Origin: ftp://localhost", 403}, {"Origin: file://", 403},
-                 {"Origin: localhost", 403}, {"Origin: http://localhost/", 403}, {"Origin: http://localhost.evil.example", 403},
+                 {"Origin: localhost", 403}, {"Origin: http://localhost/", 403},
+                 {"Origin: http://localhost.evil.example", 403},
                  {"Origin: http://evil.example#localhost", 403}, {"Origin: http://x@localhost", 403},
                  {"Origin: http://localhost http://evil.example", 403}, {"Origin: https://evil.example", 403},
                  {"Origin: http://localhost\r\nOrigin: http://evil.example", 400}, {"Origin: " MARK, 403},
-                 {"Sec-Fetch-Site: cross-site", 403}, {"Sec-Fetch-Site: same-site", 403}, {"sec-fetch-site: CROSS-SITE", 403},
+                 {"Sec-Fetch-Site: cross-site", 403}, {"Sec-Fetch-Site: same-site", 403},
+                 {"sec-fetch-site: CROSS-SITE", 403},
                  {"Origin: http://localhost\r\nSec-Fetch-Site: cross-site", 403},
                  {"Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: none", 400}};
+    /* clang-format on */
     static const char order[] = "{\"prompt\":\"a\",\"width\":64,\"height\":64,\"steps\":1}";
     char head[200];
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < COUNT(cases); i++) {
         int64_t before = jobs_made();
         snprintf(head, sizeof head, "%s\r\n", cases[i].head);
-        check_row(cases[i].head, send_typed("POST /api/v1/jobs", head, "application/json", order, sizeof order - 1),
-                  cases[i].status, cases[i].status == 202 ? ORDERS : 0, before);
+        check_row(
+            cases[i].head,
+            send_typed("POST /api/v1/jobs", head, "application/json", order, sizeof order - 1),
+            cases[i].status, cases[i].status == 202 ? ORDERS : 0, before);
         before = jobs_made();
         check_row(cases[i].head, send_typed("DELETE /api/v1/jobs/x", head, NULL, NULL, 0),
                   cases[i].status == 202 ? 404 : cases[i].status, 0, before);
     }
-    check_row("looking is free", send_typed("GET /healthz", "Origin: https://evil.example\r\n", NULL, NULL, 0), 200, 0, jobs_made());
+    check_row("looking is free",
+              send_typed("GET /healthz", "Origin: https://evil.example\r\n", NULL, NULL, 0), 200, 0,
+              jobs_made());
 }
 
 /* Pages can send these without asking first. */
 static void takes_no_forms(void **state) {
-    static const char *const types[] = {"text/plain", "text/plain;application/json", "application/x-www-form-urlencoded",
-                                        "multipart/form-data; boundary=x", "application/jsonx", "text/json",
-                                        "application/json,text/plain", " ", "image/png", MARK};
-    static const char *const where[] = {"POST /api/v1/jobs", "POST /v1/images/generations", "POST /sdapi/v1/txt2img",
-                                        "POST /api/v1/session"};
+    static const char *const types[] = {"text/plain",
+                                        "text/plain;application/json",
+                                        "application/x-www-form-urlencoded",
+                                        "multipart/form-data; boundary=x",
+                                        "application/jsonx",
+                                        "text/json",
+                                        "application/json,text/plain",
+                                        " ",
+                                        "image/png",
+                                        MARK};
+    static const char *const where[] = {"POST /api/v1/jobs", "POST /v1/images/generations",
+                                        "POST /sdapi/v1/txt2img", "POST /api/v1/session"};
     (void)state;
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        for (size_t j = 0; j < sizeof where / sizeof *where; j++)
-            check_row(types[i], send_typed(where[j], "", types[i], "{\"prompt\":\"a\"}", 14), 415, 0, jobs_made());
+    for (size_t i = 0; i < COUNT(types); i++)
+        for (size_t j = 0; j < COUNT(where); j++)
+            check_row(types[i], send_typed(where[j], "", types[i], "{\"prompt\":\"a\"}", 14), 415,
+                      0, jobs_made());
     check_row("JSON as a PNG", send_json("POST /api/v1/png-info", "{}", 2), 415, 0, jobs_made());
 }
 
-/* ---- tokens ---- */
-
-static void guesses_no_token(void **state) {
-    static const char *const wrong[] = {
-        "Bearer", "Bearer ", "Bearer x", "Bearer 0123456789abcdef0123456789abcde", "Bearer " TOKEN "0", "Bearer " TOKEN TOKEN,
-        "Bearer 0123456789ABCDEF0123456789ABCDEF", "Bearer \"" TOKEN "\"", "Bearer " TOKEN ",", "Token " TOKEN, TOKEN,
-        "Basic", "Basic ", "Basic !!", "Basic " TOKEN, "Basic OjAxMjM=", "Basic dXNlcjo=", "Basic dXNlcg==",
-        "Basic ====", "Basic OjAxMjM0NTY3ODlhYmNkZWYwMTIzNDU2Nzg5YWJjZGVmAA==", "Digest username=\"x\"", "Bearer \xff\xfe", MARK};
-    static const char *const cookies[] = {"mebi_0=", "mebi_0=" TOKEN, "mebi_0=" TOKEN TOKEN, "mebi_0=\xff", "mebi_0=0; mebi_0=1",
-                                          "mebi_0=00000000000000000000000000000000000000000000000000000000000000000000000000000"
-                                          "000000000000000000", "mebi_=x; mebi_00=y", "; ; =; mebi_0"};
-    char head[300];
-    at = &guarded;
-    (void)state;
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        sender = 1 + (int)i / 6;
-        snprintf(head, sizeof head, "Authorization: %s\r\n", wrong[i]);
-        int status = send_typed("GET /api/v1/jobs", head, NULL, NULL, 0);
-        assert_null(strstr(reply, TOKEN));
-        check_row(wrong[i], status, 401, 0, jobs_made());
-    }
-    for (size_t i = 0; i < sizeof cookies / sizeof *cookies; i++) {
-        snprintf(head, sizeof head, "Cookie: %s\r\n", cookies[i]);
-        check_row(cookies[i], send_typed("GET /metrics", head, NULL, NULL, 0), 401, 0, jobs_made());
-    }
-    check_row("two tokens", send_typed("GET /api/v1/jobs", "Authorization: Bearer x\r\nAuthorization: Bearer " TOKEN "\r\n", NULL, NULL, 0),
-              400, 0, jobs_made());
-    check_row("the token in the address", send_line("GET /api/v1/jobs?token=" TOKEN), 401, 0, jobs_made());
-    check_row("an order without", send_json("POST /api/v1/jobs", "{\"prompt\":\"a\"}", 14), 401, 0, jobs_made());
-    static const char *const bodies[] = {"{}", "{\"token\":null}", "{\"token\":7}", "{\"token\":[\"" TOKEN "\"]}", "{\"token\":\"x\",\"admin\":true}"};
-    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)
-        check_row(bodies[i], send_json("POST /api/v1/session", bodies[i], strlen(bodies[i])), 422, 0, jobs_made());
-    check_row("a hostile body without", send_json("POST /api/v1/jobs", "[[[[", 4), 401, 0, jobs_made());
-    check_row("the token itself", send_typed("GET /api/v1/jobs", "Authorization: Bearer " TOKEN "\r\n", NULL, NULL, 0), 200, 0, jobs_made());
-    sender = 0;
-    at = &the;
-}
-
-/* An address that guesses waits, and the others do not. */
-static void guesses_have_an_end(void **state) {
-    (void)state;
-    at = &guarded;
-    sender = 100;
-    for (int i = 0; i < MEBI__GUARD_TRIES; i++) {
-        int status = i % 2 ? send_typed("GET /api/v1/jobs", "Authorization: Bearer guess\r\n", NULL, NULL, 0)
-                           : send_json("POST /api/v1/session", "{\"token\":\"guess\"}", 17);
-        check_row("a guess", status, 401, 0, jobs_made());
-    }
-    int status = send_json("POST /api/v1/session", "{\"token\":\"guess\"}", 17);
-    assert_true(has_head("Retry-After: "));
-    check_row("one too many", status, 429, 0, jobs_made());
-    check_row("the token, too late", send_typed("GET /api/v1/jobs", "Authorization: Bearer " TOKEN "\r\n", NULL, NULL, 0), 429, 0, jobs_made());
-    check_row("by another name", send_typed("GET /api/v1/jobs", "X-Forwarded-For: 10.0.0.1\r\nAuthorization: Bearer guess\r\n", NULL, NULL, 0),
-              429, 0, jobs_made());
-    sender = 101;
-    check_row("from elsewhere", send_typed("GET /api/v1/jobs", "Authorization: Bearer " TOKEN "\r\n", NULL, NULL, 0), 200, 0, jobs_made());
-    sender = 0;
-    at = &the;
-}
-
-/* ---- slow ones, many ---- */
-
-/* All at once: a byte now and then keeps a connection from being idle, but not from being cut. */
-static void slow_ones_are_cut(void **state) {
-    static char values[1200] = "GET /healthz?"; /* more than the HTTP library has room for: it waits */
-    for (int i = 0; i < 500; i++) strcat(values, "a&");
-    strcat(values, " HTTP/1.1\r\n" HOST "\r\n");
-    const struct {
-        const char *text, *drop; /* what is sent at once, and then each 0.2 s; NULL: nothing */
-    } cases[] = {{"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ", "a"},
-                 {"GET /healthz HTTP/1.1\r\nHost: localhost\r\n", "a:b\r\n"},
-                 {"", "\r\n"},
-                 {"G", "E"},
-                 {"POST /api/v1/plan HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n", " "},
-                 {"POST /api/v1/plan HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\n \r\n"},
-                 {"POST /api/v1/plan HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2;", "x"},
-                 {"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", NULL},
-                 {values, NULL},
-                 {"", NULL}};
-    enum { SLOW = sizeof cases / sizeof *cases };
-    int fd[SLOW], cut[SLOW] = {0}, left = SLOW;
-    double began = mebi__now_seconds();
-    (void)state;
-    for (int i = 0; i < SLOW; i++) {
-        fd[i] = dial(the.port);
-        asked++;
-        send_bytes(fd[i], cases[i].text, strlen(cases[i].text));
-    }
-    while (left > 0 && mebi__now_seconds() - began < 15) {
-        nap_ms(200);
-        for (int i = 0; i < SLOW; i++) {
-            if (cut[i]) continue;
-            if (cases[i].drop) send_bytes(fd[i], cases[i].drop, strlen(cases[i].drop));
-            begin_reply();
-            int more;
-            while ((more = read_piece(fd[i], 0)) > 0) {
-            }
-            if (more == 0) cut[i] = 1, left--;
-        }
-        if (left < SLOW) assert_true(mebi__now_seconds() - began > 1);
-        check_life("slow ones");
-    }
-    for (int i = 0; i < SLOW; i++) {
-        if (!cut[i]) fail_msg("The slow one %d is not cut", i);
-        close(fd[i]);
-    }
-}
-
-static int connections(void) {
-    return mebi__http_count(mebi__server_http(the.server)).connections;
-}
-
-static void await_connections(int most) {
-    for (int i = 0; i < 1000 && connections() > most; i++) nap_ms(10);
-    assert_true(connections() <= most);
-}
-
-/* More than there may be: those beyond are closed at once, and who comes after they have gone is answered. */
-static void many_are_too_many(void **state) {
-    enum { MANY = CONNECTIONS + 20 };
-    int fd[MANY], closed = 0;
-    (void)state;
-    await_connections(0);
-    for (int i = 0; i < MANY; i++) fd[i] = dial(the.port), asked++;
-    for (int i = 0; i < MANY; i++) {
-        begin_reply();
-        closed += read_piece(fd[i], 10) == 0;
-    }
-    /* Each thread but one may take one more, for two that come at once are counted one after the other. */
-    if (closed > 20 || closed < 17) fail_msg("%d of %d are closed", closed, MANY);
-    for (int i = 0; i < MANY; i++) close(fd[i]);
-    await_connections(0);
-    check_life("many");
-}
-
-/* Whose end came with their last bytes, so that there is nothing more to be told of it. */
-static void gone_ones_leave_their_place(void **state) {
-    static const char *const texts[] = {"GET /heal", "POST /api/v1/plan HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"};
-    (void)state;
-    await_connections(0);
-    for (int i = 0; i < CONNECTIONS - 2; i++) {
-        int fd = dial(the.port);
-        asked++;
-        send_bytes(fd, texts[i % 2], strlen(texts[i % 2]));
-        close(fd);
-    }
-    await_connections(0);
-    check_life("gone ones");
-}
-
-static struct sockaddr_in6 six(const char *text) {
-    struct sockaddr_in6 a = {.sin6_family = AF_INET6};
-    assert_int_equal(inet_pton(AF_INET6, text, &a.sin6_addr), 1);
-    return a;
-}
-
-/* Of other machines each has a share; this one has all. IPv4 in IPv6's clothes is IPv4. */
-static void one_address_has_a_share(void **state) {
-    mebi__connections all = {.most = 10, .most_of_one = 2};
-    struct sockaddr_in6 one = six("2001:db8::1"), two = six("2001:db8::2"), own = six("::1"), dressed = six("::ffff:10.0.0.1");
-    struct sockaddr_in plain = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a000001)};
-    const struct sockaddr *from[] = {(void *)&one, (void *)&one, (void *)&dressed, (void *)&plain, (void *)&own, (void *)&own, (void *)&own};
-    mebi__connection *taken[10];
-    int count = 0;
-    (void)state;
-    pthread_mutex_init(&all.lock, NULL);
-    for (size_t i = 0; i < sizeof from / sizeof *from; i++) {
-        assert_true(mebi__connections_may(&all, from[i]));
-        assert_non_null(taken[count++] = mebi__connections_add(&all, -1, from[i]));
-    }
-    assert_false(mebi__connections_may(&all, (void *)&one));
-    assert_false(mebi__connections_may(&all, (void *)&dressed));
-    assert_false(mebi__connections_may(&all, (void *)&plain));
-    assert_true(mebi__connections_may(&all, (void *)&two));
-    while (count < 10) assert_non_null(taken[count++] = mebi__connections_add(&all, -1, (void *)&own));
-    assert_false(mebi__connections_may(&all, (void *)&two));
-    while (count > 0) mebi__connections_remove(&all, taken[--count]);
-    pthread_mutex_destroy(&all.lock);
-}
-
 int main(void) {
+    /* clang-format off */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(climbs_nowhere),
         cmocka_unit_test(reads_lines),
@@ -549,14 +385,9 @@ int main(void) {
         cmocka_unit_test(asks_for_its_own_name),
         cmocka_unit_test(changes_nothing_for_other_pages),
         cmocka_unit_test(takes_no_forms),
-        cmocka_unit_test(guesses_no_token),
-        cmocka_unit_test(guesses_have_an_end),
-        cmocka_unit_test(slow_ones_are_cut),
-        cmocka_unit_test(many_are_too_many),
-        cmocka_unit_test(gone_ones_leave_their_place),
-        cmocka_unit_test(one_address_has_a_share),
         cmocka_unit_test(keeps_its_log_whole),
     };
+    /* clang-format on */
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, start, end);
 }

@@ -63,7 +63,8 @@ void mebi__answer_json(mebi__http_answer *a, int status, json_t *json) {
     else mebi__answer_static(a, 500, "application/json", nothing, sizeof nothing - 1);
 }
 
-/* Text that JSON takes, whatever bytes it has: what it quotes may have been cut inside a character. */
+/* Text that JSON takes, whatever bytes it has: what it quotes may have been cut inside a character.
+ */
 static json_t *text_json(const char *text) {
     json_t *s = json_string(text);
     char *copy = s ? NULL : mebi__copy_string(text, strlen(text));

@@ -123,7 +123,8 @@ static int check_route(const char *method, int refusal, mebi__http_request *q,
 /* Browsers say the one or the other, or both; programs neither. */
 static int is_foreign(const head *h) {
     if (h->origin && !mebi__guard_origin(h->origin, h->host)) return 1;
-    return h->site && (strcasecmp(h->site, "cross-site") == 0 || strcasecmp(h->site, "same-site") == 0);
+    return h->site &&
+           (strcasecmp(h->site, "cross-site") == 0 || strcasecmp(h->site, "same-site") == 0);
 }
 
 static int check_origin(const head *h, const mebi__http_request *q, mebi__http_answer *a) {

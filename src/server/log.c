@@ -77,7 +77,7 @@ void mebi__log_asked(const mebi__log *log, const mebi__log_request *r) {
                                 r->seconds * 1000, "bytes", (json_int_t)r->bytes));
         return;
     }
-    int n = snprintf(line, sizeof line, "%s info %s %s %s %d %.1f ms\n", time, r->address,
-                     method, path, r->status, r->seconds * 1000);
+    int n = snprintf(line, sizeof line, "%s info %s %s %s %d %.1f ms\n", time, r->address, method,
+                     path, r->status, r->seconds * 1000);
     put(log, line, (size_t)n);
 }
