@@ -3,6 +3,7 @@
 #include "small_server.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -46,7 +47,10 @@ static void send_all(int fd, const uint8_t *data, size_t bytes) {
 /* 1: something came; 0: the end; -1: silence. */
 static int read_some(int fd, int ms) {
     struct pollfd wait = {fd, POLLIN, 0};
-    if (poll(&wait, 1, ms) == 0) return -1;
+    int ready;
+    do ready = poll(&wait, 1, ms);
+    while (ready < 0 && errno == EINTR); /* the fuzzer has an alarm */
+    if (ready <= 0) return -1;
     require(reply_bytes + 1 < sizeof reply);
     ssize_t n = recv(fd, reply + reply_bytes, sizeof reply - 1 - reply_bytes, 0);
     if (n <= 0) return 0;
