@@ -25,6 +25,7 @@ typedef struct running {
     int port;
 } running;
 
+/* With models/mini and no log, unless the parameters name others. */
 static inline mebi_status start_server(running *r, mebi__server_params p, mebi_error *err) {
     r->engine = mebi_engine_params_default();
     r->engine.model = "models/mini";
@@ -32,11 +33,11 @@ static inline mebi_status start_server(running *r, mebi__server_params p, mebi_e
     r->engine.threads = 2;
     r->own_config = path_of("%s/config.yaml", r->folder.text);
     p.folder = r->folder.text;
-    p.engine = mebi__job_engine_of(&r->engine);
+    if (!p.engine.open) p.engine = mebi__job_engine_of(&r->engine);
     p.model_name = "mini";
     p.config = &r->config;
     p.config_path = r->own_config.text;
-    p.log = (mebi__log){MEBI__LOG_NONE, 2};
+    if (!p.log.fd) p.log = (mebi__log){MEBI__LOG_NONE, 2};
     if (!p.address) p.address = "127.0.0.1";
     MEBI_TRY(mebi__server_open(&p, &r->server, err));
     r->port = mebi__server_port(r->server);

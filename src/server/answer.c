@@ -1,6 +1,9 @@
 /* Answers as handlers write them. Must never leak what an answer held before. */
 #include "server/answer.h"
 
+#include "base/memory.h"
+#include "server/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,9 +63,13 @@ void mebi__answer_json(mebi__http_answer *a, int status, json_t *json) {
     else mebi__answer_static(a, 500, "application/json", nothing, sizeof nothing - 1);
 }
 
-/* Text that JSON takes, whatever bytes it has. */
+/* Text that JSON takes, whatever bytes it has: what it quotes may have been cut inside a character.
+ */
 static json_t *text_json(const char *text) {
     json_t *s = json_string(text);
+    char *copy = s ? NULL : mebi__copy_string(text, strlen(text));
+    if (copy) mebi__utf8_mend(copy), s = json_string(copy);
+    mebi__free(copy);
     return s ? s : json_string("The request can't be done.");
 }
 

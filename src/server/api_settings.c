@@ -103,9 +103,15 @@ static int value_text(const json_t *v, char *text, size_t bytes) {
     return !json_is_string(v) || strlen(text) == json_string_length(v);
 }
 
+/* What a YAML file can't hold, or would hold as a line's end: a file with it in could not be read at
+ * the next start. */
 static int has_control(const char *text) {
+    static const char *const others[] = {"\xe2\x80\xa8", "\xe2\x80\xa9", "\xef\xbb\xbf",
+                                         "\xef\xbf\xbe", "\xef\xbf\xbf"};
     for (const unsigned char *p = (const unsigned char *)text; *p; p++)
-        if (*p < ' ' || *p == 0x7f) return 1;
+        if (*p < ' ' || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0)) return 1;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strstr(text, others[i])) return 1;
     return 0;
 }
 
@@ -130,7 +136,9 @@ static int read_change(const mebi__config *c, const char *name, const json_t *v,
     if (to->reset) return 1;
     if (!value_text(v, given, sizeof given) || has_control(given)) {
         (void)mebi__fail(err, MEBI_BAD_ARGUMENT,
-                         "%s takes one value: text, a number, or null for the default.", name);
+                         "%s takes one value: text without control characters, a number, or null for the "
+                         "default.",
+                         name);
         return 0;
     }
     return mebi__value_check(&mebi__settings[to->id], name, given, to->text, err) == MEBI_OK;

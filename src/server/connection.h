@@ -13,6 +13,7 @@ typedef struct mebi__connection {
     int loopback;
     int waiting;  /* 1: for a request's head or body */
     double since; /* it has been waiting */
+    void *request; /* the core's, under way */
 } mebi__connection;
 
 typedef struct mebi__connections {
@@ -28,7 +29,8 @@ mebi__connection *mebi__connections_add(mebi__connections *all, int fd,
                                         const struct sockaddr *from);
 void mebi__connections_remove(mebi__connections *all, mebi__connection *one);
 void mebi__connections_wait(mebi__connections *all, mebi__connection *one, int waiting);
-/* Cuts those that have been waited for longer; their requests end as broken ones do. */
+/* Cuts those that have been waited for longer, and those whose client has gone; their requests end as
+ * broken ones do. */
 void mebi__connections_cut(mebi__connections *all, double seconds);
 
 #endif

@@ -164,12 +164,14 @@ int mebi__fields_read(const mebi__field *table, int count, const json_t *object,
         if (f && !json_is_null(v) && !read_value(f, v, (char *)structure + f->offset, fault))
             return 0;
         if (f) continue;
+        if (json_array_size(warnings) > WARNINGS) continue;
+        if (json_array_size(warnings) == WARNINGS) {
+            json_array_append_new(warnings, json_string("There are more such fields."));
+            continue;
+        }
         unknown(table, count, name, fault->message, sizeof fault->message);
         if (!warnings) return 0;
-        if (json_array_size(warnings) < WARNINGS)
-            json_array_append_new(warnings, json_string(fault->message));
-        else if (json_array_size(warnings) == WARNINGS)
-            json_array_append_new(warnings, json_string("There are more such fields."));
+        json_array_append_new(warnings, json_string(fault->message));
         fault->message[0] = 0;
     }
     return 1;

@@ -32,6 +32,7 @@ enum {
     HEAD_BYTES = 24 << 10, /* a connection's memory: its head must fit */
     STREAM_BLOCK = 4 << 10,
     FIRST_BODY = 4 << 10,
+    THROWN_BODY = 1 << 20,
 };
 
 struct mebi__http {
@@ -47,7 +48,7 @@ struct mebi__http {
 typedef struct sleeper {
     struct MHD_Connection *connection;
     pthread_mutex_t lock;
-    int fd; /* its socket; -1: not known */
+    int fd; /* its socket */
     int suspended, woken;
 } sleeper;
 
@@ -59,6 +60,7 @@ typedef struct exchange {
     int refusal;  /* HTTP status that the first line earned; 0: none */
     int begun;    /* the head has been checked */
     int too_long; /* the body went beyond its limit */
+    size_t thrown; /* bytes of it since then */
     int status;   /* answered */
     size_t room;  /* of the body */
     char *body;
@@ -104,7 +106,7 @@ static void init_sleeper(sleeper *s, struct MHD_Connection *c, int fd) {
 /* The client has closed its end, if only the sending half: who waits for an answer keeps both. */
 static int has_gone(const sleeper *s) {
     struct pollfd look = {s->fd, POLLRDHUP, 0};
-    return s->fd >= 0 && poll(&look, 1, 0) == 1 &&
+    return poll(&look, 1, 0) == 1 &&
            look.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL);
 }
 
@@ -179,7 +181,7 @@ static struct MHD_Response *make_response(struct MHD_Connection *c, int fd, mebi
 /* What the answer holds passes over to the response. */
 static enum MHD_Result send_answer(struct MHD_Connection *c, exchange *e, mebi__http_answer *a) {
     mebi__others_reshape(e->request.path, a);
-    struct MHD_Response *r = make_response(c, e->connection ? e->connection->fd : -1, a);
+    struct MHD_Response *r = make_response(c, e->connection->fd, a);
     e->status = a->status;
     if (!r) {
         mebi__answer_drop(a);
@@ -193,30 +195,50 @@ static enum MHD_Result send_answer(struct MHD_Connection *c, exchange *e, mebi__
 
 /* ---- requests ---- */
 
+static void free_exchange(exchange *e) {
+    if (!e) return;
+    if (e->body) explicit_bzero(e->body, e->request.body_bytes);
+    mebi__free(e->body);
+    mebi__free(e);
+}
+
+/* The HTTP library does not tell the end of a request whose head it could not hold: what hangs on
+ * the connection goes with the next one, or with the connection. */
 static void *on_line(void *context, const char *uri, struct MHD_Connection *c) {
     mebi__http *http = context;
-    exchange *e = mebi__alloc(MEBI__TAG_GENERAL, sizeof *e);
-    if (!e) return NULL;
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    e->connection = info ? info->socket_context : NULL;
+    mebi__connection *connection = info ? info->socket_context : NULL;
+    exchange *e = connection ? mebi__alloc(MEBI__TAG_GENERAL, sizeof *e) : NULL;
+    if (!e) return NULL;
+    free_exchange(connection->request);
+    connection->request = e;
+    e->connection = connection;
     e->began = mebi__now_seconds();
     e->request.tls = http->tls->key != NULL;
     e->refusal = mebi__uri_split(uri, e->request.path, sizeof e->request.path, e->request.query,
                                  sizeof e->request.query);
-    if (e->connection) strcpy(e->request.address, e->connection->address);
+    strcpy(e->request.address, connection->address);
     atomic_fetch_add(&http->requests, 1);
     return e;
 }
 
-/* Takes a piece of the body. 0: no memory. */
+/* What is beyond the limit is thrown away: a client that ends soon gets to read why. 0: it goes on. */
+static int throw_body(exchange *e, size_t bytes) {
+    if (e->body) explicit_bzero(e->body, e->request.body_bytes);
+    mebi__free(e->body);
+    e->body = NULL;
+    e->room = e->request.body_bytes = 0;
+    e->too_long = 1;
+    e->thrown += bytes;
+    return e->thrown <= THROWN_BODY;
+}
+
+/* Takes a piece of the body. 0: no memory, or far too much. */
 static int take_body(exchange *e, const char *data, size_t bytes, size_t limit) {
     size_t have = e->request.body_bytes, wanted = have + bytes + 1,
            room = e->room ? e->room : FIRST_BODY;
-    if (e->too_long || bytes > limit - have) {
-        e->too_long = 1;
-        return 1;
-    }
+    if (e->too_long || bytes > limit - have) return throw_body(e, bytes);
     while (room < wanted) room *= 2;
     if (room > e->room) {
         char *grown = mebi__realloc_array(MEBI__TAG_GENERAL, e->body, room, 1);
@@ -254,7 +276,7 @@ static enum MHD_Result ask_later(struct MHD_Connection *c, exchange *e) {
 
 static void begin_later(struct MHD_Connection *c, exchange *e, const mebi__http_later *later) {
     e->later = *later;
-    init_sleeper(&e->sleeper, c, e->connection ? e->connection->fd : -1);
+    init_sleeper(&e->sleeper, c, e->connection->fd);
     if (later->begin) later->begin(later->context, &e->sleeper);
 }
 
@@ -269,8 +291,8 @@ static enum MHD_Result begin(mebi__http *http, struct MHD_Connection *c, exchang
     mebi__http_answer a = {.fd = -1};
     e->begun = 1;
     mebi__connections_wait(&http->connections, e->connection, 1);
-    if (mebi__http_checks(c, http->server, e->method, e->refusal,
-                          e->connection ? e->connection->own : "", &e->request, &a))
+    if (mebi__http_checks(c, http->server, e->method, e->refusal, e->connection->own, &e->request,
+                          &a))
         return MHD_YES;
     return send_answer(c, e, &a);
 }
@@ -289,7 +311,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *c, const
     if (*bytes > 0) {
         size_t limit = mebi__route_limit(e->request.route);
         atomic_fetch_add(&http->bytes_in, *bytes);
-        if (e->too_long || !take_body(e, data, *bytes, limit)) return MHD_NO;
+        if (!take_body(e, data, *bytes, limit)) return MHD_NO;
         *bytes = 0;
         return MHD_YES;
     }
@@ -317,9 +339,8 @@ static void on_completed(void *context, struct MHD_Connection *c, void **state,
                         &(mebi__log_request){e->method, e->request.path, e->request.address,
                                              e->status, mebi__now_seconds() - e->began,
                                              e->request.body_bytes});
-    if (e->body) explicit_bzero(e->body, e->request.body_bytes);
-    mebi__free(e->body);
-    mebi__free(e);
+    e->connection->request = NULL;
+    free_exchange(e);
     *state = NULL;
 }
 
@@ -335,6 +356,7 @@ static void on_connection(void *context, struct MHD_Connection *c, void **state,
                           enum MHD_ConnectionNotificationCode code) {
     mebi__http *http = context;
     if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (*state) free_exchange(((mebi__connection *)*state)->request);
         mebi__connections_remove(&http->connections, *state);
         *state = NULL;
         return;

@@ -15,7 +15,7 @@
 /* Headers that mean something here; each may come once. */
 typedef struct head {
     const char *host, *origin, *authorization, *cookie, *type, *length, *coding, *none_match,
-        *last_event, *accept_encoding, *forwarded;
+        *last_event, *accept_encoding, *forwarded, *site;
     int twice, broken;
 } head;
 
@@ -35,7 +35,8 @@ static enum MHD_Result look(void *context, enum MHD_ValueKind kind, const char *
                  {"If-None-Match", &h->none_match},
                  {"Last-Event-ID", &h->last_event},
                  {"Accept-Encoding", &h->accept_encoding},
-                 {"X-Forwarded-Proto", &h->forwarded}};
+                 {"X-Forwarded-Proto", &h->forwarded},
+                 {"Sec-Fetch-Site", &h->site}};
     (void)kind;
     if (strlen(key) != key_bytes || (value && strlen(value) != value_bytes)) h->broken = 1;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -119,9 +120,15 @@ static int check_route(const char *method, int refusal, mebi__http_request *q,
     return 0;
 }
 
+/* Browsers say the one or the other, or both; programs neither. */
+static int is_foreign(const head *h, int tls) {
+    if (h->origin && !mebi__guard_origin(h->origin, h->host, tls)) return 1;
+    return h->site &&
+           (strcasecmp(h->site, "cross-site") == 0 || strcasecmp(h->site, "same-site") == 0);
+}
+
 static int check_origin(const head *h, const mebi__http_request *q, mebi__http_answer *a) {
-    if (q->method == MEBI__GET || !h->origin || mebi__guard_origin(h->origin, h->host, q->tls))
-        return 1;
+    if (q->method == MEBI__GET || !is_foreign(h, q->tls)) return 1;
     mebi__answer_error(a, 0, MEBI__ERROR_FORBIDDEN,
                        "Pages of other places may not change anything here.");
     return 0;

@@ -2,6 +2,7 @@
 #include "server/log.h"
 
 #include "server/moment.h"
+#include "server/utf8.h"
 
 #include <jansson.h>
 #include <stdarg.h>
@@ -38,6 +39,13 @@ static void make_plain(char *text) {
         if (*p < ' ' || *p == 0x7f) *p = '?';
 }
 
+/* What a client sent is printable ASCII, or '?'. */
+static void copy_plain(char *to, size_t room, const char *from) {
+    snprintf(to, room, "%s", from);
+    for (char *p = to; *p; p++)
+        if (*p < ' ' || *p > '~') *p = '?';
+}
+
 void mebi__log_say(const mebi__log *log, const char *level, const char *format, ...) {
     char text[1200], line[1400], time[MEBI__MOMENT_BYTES];
     va_list args;
@@ -46,6 +54,7 @@ void mebi__log_say(const mebi__log *log, const char *level, const char *format, 
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     make_plain(text);
+    mebi__utf8_mend(text);
     mebi__moment_text(mebi__moment_now(), time);
     if (log->form == MEBI__LOG_JSON) {
         put_json(log, json_pack("{s:s, s:s, s:s}", "time", time, "level", level, "message", text));
@@ -56,19 +65,19 @@ void mebi__log_say(const mebi__log *log, const char *level, const char *format, 
 }
 
 void mebi__log_asked(const mebi__log *log, const mebi__log_request *r) {
-    char path[560], line[900], time[MEBI__MOMENT_BYTES];
+    char path[560], method[24], line[900], time[MEBI__MOMENT_BYTES];
     if (log->form == MEBI__LOG_NONE) return;
-    snprintf(path, sizeof path, "%s", r->path);
-    make_plain(path);
+    copy_plain(path, sizeof path, r->path);
+    copy_plain(method, sizeof method, r->method);
     mebi__moment_text(mebi__moment_now(), time);
     if (log->form == MEBI__LOG_JSON) {
         put_json(log, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:I}", "time", time,
-                                "level", "info", "message", "request", "method", r->method, "path",
+                                "level", "info", "message", "request", "method", method, "path",
                                 path, "address", r->address, "status", r->status, "ms",
                                 r->seconds * 1000, "bytes", (json_int_t)r->bytes));
         return;
     }
-    int n = snprintf(line, sizeof line, "%s info %s %s %s %d %.1f ms\n", time, r->address,
-                     r->method, path, r->status, r->seconds * 1000);
+    int n = snprintf(line, sizeof line, "%s info %s %s %s %d %.1f ms\n", time, r->address, method,
+                     path, r->status, r->seconds * 1000);
     put(log, line, (size_t)n);
 }

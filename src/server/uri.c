@@ -4,7 +4,6 @@
 
 #include "server/utf8.h"
 
-#include <stdint.h>
 #include <string.h>
 
 static int is_path_sign(unsigned char c) {
@@ -74,26 +73,4 @@ int mebi__uri_value(const char *query, const char *name, char *to, size_t room) 
         p += *p == '&';
     }
     return found;
-}
-
-int mebi__utf8_good(const char *text, size_t bytes) {
-    const unsigned char *p = (const unsigned char *)text, *end = p + bytes;
-    while (p < end) {
-        int more = *p < 0x80                 ? 0
-                   : *p >= 0xC2 && *p < 0xE0 ? 1
-                   : (*p & 0xF0) == 0xE0     ? 2
-                   : *p >= 0xF0 && *p < 0xF5 ? 3
-                                             : -1;
-        if (more < 0 || end - p <= more) return 0;
-        uint32_t c = more == 0 ? *p : *p & (0x3Fu >> more);
-        for (int i = 1; i <= more; i++) {
-            if ((p[i] & 0xC0) != 0x80) return 0;
-            c = c << 6 | (p[i] & 0x3Fu);
-        }
-        if ((more == 2 && (c < 0x800 || (c >= 0xD800 && c < 0xE000))) ||
-            (more == 3 && (c < 0x10000 || c > 0x10FFFF)))
-            return 0;
-        p += more + 1;
-    }
-    return 1;
 }

@@ -5,5 +5,7 @@
 #include <stddef.h>
 
 int mebi__utf8_good(const char *text, size_t bytes);
+/* Each byte that is none of a character becomes '?': what was cut, or never was text. */
+void mebi__utf8_mend(char *text);
 
 #endif
