@@ -91,9 +91,33 @@ static void look_at_system(const mebi_engine *e, mebi__engine_memory *m) {
     m->room = mebi__engine_room(e);
 }
 
+static void look_at_files(const mebi_engine *e, mebi__engine_memory *m) {
+    m->cold_dit = e->plan_only ? 0 : mebi__params_cold_bytes(&e->pipeline.dit.params);
+    m->cold_encoder = e->plan_only ? 0 : mebi__params_cold_bytes(&e->pipeline.encoder.params);
+}
+
 void mebi__engine_look(const mebi_engine *e, mebi__engine_memory *out) {
     *out = remembered(e);
     look_at_system(e, out);
+    look_at_files(e, out);
+}
+
+/* Thousands of questions to the system, for what only an estimate of seconds needs: plans ask them once a second. */
+static void look_at_files_beside(mebi_engine *e, mebi__engine_memory *m) {
+    mebi__engine_shared *s = &e->shared;
+    double now = mebi__now_seconds();
+    mebi__engine_lock(e);
+    int fresh = s->cold_at > 0 && now - s->cold_at < 1;
+    m->cold_dit = s->cold_dit;
+    m->cold_encoder = s->cold_encoder;
+    mebi__engine_unlock(e);
+    if (fresh) return;
+    look_at_files(e, m);
+    mebi__engine_lock(e);
+    s->cold_dit = m->cold_dit;
+    s->cold_encoder = m->cold_encoder;
+    s->cold_at = now;
+    mebi__engine_unlock(e);
 }
 
 /* As it will be when the work under way has given back what it took: scratch and features stay. Under the lock. */
@@ -118,13 +142,14 @@ void mebi__engine_look_beside(mebi_engine *e, mebi__engine_memory *out) {
         if (held) { /* what it holds now will be there again; without a walk over its pages */
             size_t now = mebi__memory_own_about(), room = mebi__engine_room(e);
             if (now > 0) out->room = now > out->own || room > out->own - now ? now + room - out->own : 0;
-            return;
+            break;
         }
         look_at_system(e, out);
         mebi__engine_lock(e);
         settled = changes == e->shared.changes;
         mebi__engine_unlock(e);
     }
+    look_at_files_beside(e, out);
 }
 
 /* ---- rates ---- */
