@@ -42,6 +42,8 @@ typedef struct mebi__engine_shared {
     size_t features_before; /* bytes */
     size_t cold_dit, cold_encoder; /* as plans saw them at cold_at; 0: never */
     double cold_at;
+    size_t about_own, about_room; /* beside a job, at about_at */
+    double about_at;
 } mebi__engine_shared;
 
 struct mebi_engine {
