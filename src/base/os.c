@@ -141,6 +141,18 @@ char *mebi__join_path(const char *directory, const char *name) {
     return path;
 }
 
+static _Atomic int64_t wall_ahead;
+
+void mebi__wall_pretend(int64_t ms) {
+    wall_ahead = ms;
+}
+
+int64_t mebi__wall_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 + wall_ahead;
+}
+
 double mebi__now_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);

@@ -1,4 +1,5 @@
 /* The operator's log. Must never let what a client sent begin a line, or colour a terminal. */
+#include "base/os.h"
 #include "server/log.h"
 
 #include "server/moment.h"
@@ -46,7 +47,7 @@ void mebi__log_say(const mebi__log *log, const char *level, const char *format, 
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     make_plain(text);
-    mebi__moment_text(mebi__moment_now(), time);
+    mebi__moment_text(mebi__wall_ms(), time);
     if (log->form == MEBI__LOG_JSON) {
         put_json(log, json_pack("{s:s, s:s, s:s}", "time", time, "level", level, "message", text));
         return;
@@ -60,7 +61,7 @@ void mebi__log_asked(const mebi__log *log, const mebi__log_request *r) {
     if (log->form == MEBI__LOG_NONE) return;
     snprintf(path, sizeof path, "%s", r->path);
     make_plain(path);
-    mebi__moment_text(mebi__moment_now(), time);
+    mebi__moment_text(mebi__wall_ms(), time);
     if (log->form == MEBI__LOG_JSON) {
         put_json(log, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:I}", "time", time,
                                 "level", "info", "message", "request", "method", r->method, "path",
