@@ -104,9 +104,10 @@ mebi_status mebi__make_directories(const char *path, mebi_error *err) {
         end += strcspn(end, "/");
         char kept = *end;
         *end = 0;
-        if (mkdir(copy, 0777) != 0 && !mebi__is_directory(copy))
+        int cause = mkdir(copy, 0777) != 0 ? errno : 0; /* looking at what is there sets it anew */
+        if (cause && !mebi__is_directory(copy))
             status = mebi__fail(err, MEBI_IO, "The folder %s can't be made: %s.", copy,
-                                strerror(errno));
+                                strerror(cause));
         *end = kept;
     }
     mebi__free(copy);
