@@ -174,7 +174,7 @@ static inline json_t *json_of_reply(void) {
 
 static inline json_t *get_json(int port, const char *path) {
     char line[600];
-    snprintf(line, sizeof line, "GET %s", path);
+    snprintf(line, sizeof line, "GET %.590s", path);
     assert_status(ask(port, line, NULL), 200);
     return json_of_reply();
 }

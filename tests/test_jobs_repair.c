@@ -1,6 +1,7 @@
 /* What a data folder goes through: restarts, harm, full disks, and the clock. */
 #include "jobs_fake.h"
 
+#include "base/os.h"
 #include "jobs/latents.h"
 
 #include <fcntl.h>
@@ -264,6 +265,55 @@ static void a_row_without_its_file_is_hidden(void **state) {
     assert_int_equal(shown(b, 0), 2);
 }
 
+/* Listed, and cut by somebody, or by a disk: hidden, kept, and shown when it is whole again. */
+static void a_listed_half_file_is_hidden(void **state) {
+    bench *b = *state;
+    size_t bytes;
+    char *whole;
+    bench_open(b);
+    job_id id = made(b, "x", 2);
+    mebi__jobs_close(&b->jobs);
+    path_text png = path_of("%.3000s/%s-1.png", month(b).text, id.text);
+    assert_mebi_ok(mebi__read_file(png.text, 1 << 20, &whole, &bytes, &b->err), &b->err);
+    assert_int_equal(truncate(png.text, (off_t)bytes / 2), 0);
+    bench_open(b);
+    assert_int_equal(shown(b, 2), 1);
+    assert_non_null(strstr(b->log, "1 pictures' files are harmed"));
+    assert_null(strstr(b->log, "not there"));
+    assert_int_equal(access(png.text, R_OK), 0);
+    mebi__jobs_close(&b->jobs);
+    FILE *f = fopen(png.text, "we");
+    assert_non_null(f);
+    assert_int_equal(fwrite(whole, 1, bytes, f), bytes);
+    fclose(f);
+    mebi__free(whole);
+    bench_open(b);
+    assert_int_equal(shown(b, 0), 2);
+}
+
+/* Links and folders with a picture's name are nobody's to remove, and not followed. */
+static void links_and_folders_are_left_alone(void **state) {
+    bench *b = *state;
+    bench_open(b);
+    job_id id = made(b, "x", 2);
+    mebi__jobs_close(&b->jobs);
+    path_text folder = month(b), link = path_of("%.3000s/%s-1.png", folder.text, id.text);
+    path_text secret = in(b, "secret.png"), dir = path_of("%.3000s/%s-3.png", folder.text, id.text);
+    assert_int_equal(rename(link.text, secret.text), 0);
+    assert_int_equal(symlink(secret.text, link.text), 0);
+    assert_int_equal(mkdir(dir.text, 0700), 0);
+    assert_int_equal(mkdir(path_of("%.3000s/a.png.00.part", folder.text).text, 0700), 0);
+    assert_int_equal(mkdir(path_of("%s/thumbnails/a.part", b->folder.text).text, 0700), 0);
+    assert_int_equal(mkdir(path_of("%s/work/a.part", b->folder.text).text, 0700), 0);
+    bench_open(b);
+    assert_int_equal(shown(b, 2), 1);
+    assert_non_null(strstr(b->log, "-1.png is left alone: it is no file."));
+    assert_non_null(strstr(b->log, "-3.png is left alone: it is no file."));
+    struct stat about;
+    assert_true(lstat(link.text, &about) == 0 && S_ISLNK(about.st_mode));
+    assert_true(lstat(dir.text, &about) == 0 && S_ISDIR(about.st_mode));
+}
+
 /* Kills in the middle of going to the trash, coming back, and being removed. */
 static void half_moves_are_finished(void **state) {
     bench *b = *state;
@@ -327,6 +377,101 @@ static void a_broken_database_is_put_aside(void **state) {
     }
 }
 
+static void empty_file(const char *path) {
+    assert_int_equal(truncate(path, 0), 0);
+}
+
+static void half_file(const char *path) {
+    struct stat about;
+    assert_int_equal(stat(path, &about), 0);
+    assert_int_equal(truncate(path, about.st_size / 2 / 4096 * 4096 + 100), 0);
+}
+
+static void text_file(const char *path) {
+    write_text(path, "This is no database but a letter to somebody, and long enough to be taken for one.\n");
+}
+
+static void no_file(const char *path) {
+    assert_int_equal(unlink(path), 0);
+}
+
+/* Whatever became of the database, the pictures are there afterwards, and what it was is kept. */
+static void no_harm_to_the_database_loses_pictures(void **state) {
+    static const struct {
+        void (*harm)(const char *path);
+        const char *said;
+        int kept;
+    } cases[] = {{empty_file, "was missing or empty", 0},
+                 {no_file, "was missing or empty", 0},
+                 {half_file, "The database was broken", 1},
+                 {text_file, "The database was broken (", 1}};
+    bench *b = *state;
+    int aside = 0;
+    bench_open(b);
+    made(b, "x", 2);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mebi__jobs_close(&b->jobs);
+        b->log[0] = 0;
+        cases[i].harm(in(b, "mebi.db").text);
+        bench_open(b);
+        if (!strstr(b->log, cases[i].said)) fail_msg("case %zu: %s", i, b->log);
+        aside += cases[i].kept;
+        path_text kept = path_of("%s/mebi.db.broken-%d", b->folder.text, aside ? aside : 1);
+        assert_int_equal(access(kept.text, F_OK) == 0, aside > 0);
+        assert_int_equal(shown(b, 0), 2);
+        made(b, "y", 1);
+        mebi__images images;
+        assert_mebi_ok(mebi__jobs_images(b->jobs, &(mebi__image_query){.text = "y"}, &images, &b->err), &b->err);
+        for (int n = 0; n < images.count; n++) {
+            char *path;
+            assert_mebi_ok(mebi__jobs_image_file(b->jobs, images.image[n].id, &path, &b->err), &b->err);
+            assert_int_equal(unlink(path), 0);
+            mebi__free(path);
+        }
+        mebi__images_free(&images);
+    }
+}
+
+/* Killed with rows in the log alone, which is then overwritten. */
+static int die_with_a_log(bench *b) {
+    bench_open(b);
+    made(b, "x", 2);
+    kill(getpid(), SIGKILL);
+    return 1;
+}
+
+static void a_harmed_log_is_told(void **state) {
+    bench *b = *state;
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) _exit(die_with_a_log(b));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    scribble(in(b, "mebi.db-wal").text, 0, 8192);
+    bench_open(b);
+    assert_non_null(strstr(b->log, "The database's log was harmed, and is now called mebi.db.broken-1-wal."));
+    assert_int_equal(access(in(b, "mebi.db.broken-1-wal").text, R_OK), 0);
+    assert_int_equal(shown(b, 0), 2);
+}
+
+/* A row that holds nonsense fails its job, not the server. */
+static void a_harmed_row_fails_its_job(void **state) {
+    bench *b = *state;
+    b->paused = 1;
+    bench_open(b);
+    mebi__job_order o = order_of("x");
+    job_id harmed = submit(b, &o), sound = submit(b, &o);
+    mebi__jobs_close(&b->jobs);
+    run_sql(b, "UPDATE jobs SET request = '{\"pro' WHERE row = 1");
+    b->paused = 0;
+    bench_open(b);
+    await(b, sound, MEBI__JOB_DONE);
+    mebi__job *j = get(b, harmed);
+    assert_int_equal(j->state, MEBI__JOB_FAILED);
+    assert_string_equal(j->code, "bad_file");
+    assert_non_null(strstr(j->message, "Order it again."));
+    mebi__job_free(&j);
+}
+
 static void a_newer_database_is_refused(void **state) {
     bench *b = *state;
     bench_open(b);
@@ -377,29 +522,75 @@ static void a_folder_that_cant_be_written_is_told(void **state) {
     assert_int_equal(chmod(b->folder.text, 0700), 0);
 }
 
-/* A limit for files' sizes stands for a disk that is full for what is large: the picture, not the database's rows. */
-static int full_for_pictures(bench *b) {
+static void await_trouble(bench *b, const char *words) {
+    char sentence[MEBI__JOB_MESSAGE] = "";
+    for (int n = 0; n < 20000; n++, fake_nap(1))
+        if (mebi__jobs_health(b->jobs, sentence, NULL) == MEBI__JOBS_TROUBLE && strstr(sentence, words)) return;
+    fail_msg("no trouble with \"%s\", but: %s", words, sentence);
+}
+
+static void limit_files(rlim_t bytes) {
     signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){bytes, RLIM_INFINITY});
+}
+
+/* A limit for files' sizes stands for a disk that is full for what is large: the picture, not the database's rows. The
+ * picture waits, and so do the jobs behind it; then all go on. */
+static int full_for_pictures(bench *b) {
     bench_open(b);
     mebi__job_order o = order_of("x");
     o.request.width = o.request.height = 1024;
-    setrlimit(RLIMIT_FSIZE, &(struct rlimit){300000, RLIM_INFINITY});
-    job_id id = submit(b, &o);
-    await(b, id, MEBI__JOB_FAILED);
-    mebi__job *j = get(b, id);
-    int good = strcmp(j->code, "disk") == 0 && strstr(j->message, ".png") && j->images.count == 0;
-    mebi__job_free(&j);
-    o.request.width = o.request.height = 64;
-    await(b, submit(b, &o), MEBI__JOB_DONE); /* what fits is made all the same */
+    limit_files(300000);
+    job_id id = submit(b, &o), second = submit(b, &o);
+    await_trouble(b, "is kept in memory until it can be saved.");
+    int good = state_of(b, id) == MEBI__JOB_RUNNING && state_of(b, second) == MEBI__JOB_QUEUED;
+    mebi__event events[200];
+    int64_t next;
+    int more, told = 0, count = mebi__jobs_events(b->jobs, id.text, 0, events, 200, &next, &more);
+    for (int i = 0; i < count; i++)
+        told += events[i].kind == MEBI__EVENT_NOTICE && strstr(events[i].message, ".png");
+    limit_files(RLIM_INFINITY);
+    await(b, id, MEBI__JOB_DONE);
+    await(b, second, MEBI__JOB_DONE);
+    good = good && told == 1 && b->fake.jobs == 2 &&
+           mebi__jobs_health(b->jobs, NULL, NULL) == MEBI__JOBS_READY;
     mebi__jobs_close(&b->jobs);
     return good ? 0 : 1;
 }
 
-static void a_full_disk_fails_the_job(void **state) {
+static void a_picture_waits_for_room(void **state) {
     bench *b = *state;
     in_child(b, full_for_pictures);
     bench_open(b);
-    assert_int_equal(shown(b, 2), 1);
+    assert_int_equal(shown(b, 2), 2);
+    assert_int_equal(files_in(month(b).text), 2);
+}
+
+/* One that waits can be given up, and does not keep the process from ending. */
+static int full_and_given_up(bench *b) {
+    mebi__cancelled how;
+    bench_open(b);
+    mebi__job_order o = order_of("x");
+    o.request.width = o.request.height = 1024;
+    limit_files(300000);
+    job_id id = submit(b, &o), second = submit(b, &o);
+    await_trouble(b, "is kept in memory");
+    if (mebi__jobs_cancel(b->jobs, id.text, &how, &b->err) != MEBI_OK) return 1;
+    await(b, id, MEBI__JOB_CANCELLED);
+    await(b, second, MEBI__JOB_RUNNING);
+    await_trouble(b, "is kept in memory");
+    mebi__jobs_close(&b->jobs);
+    limit_files(RLIM_INFINITY);
+    bench_open(b);
+    await(b, second, MEBI__JOB_DONE);
+    mebi__jobs_close(&b->jobs);
+    return 0;
+}
+
+static void a_waiting_picture_is_given_up(void **state) {
+    bench *b = *state;
+    in_child(b, full_and_given_up);
+    bench_open(b);
     assert_int_equal(files_in(month(b).text), 1);
 }
 
@@ -409,21 +600,20 @@ static int full_for_all(bench *b) {
     mebi__job_refused refused;
     mebi_error err = {0};
     char sentence[MEBI__JOB_MESSAGE];
-    signal(SIGXFSZ, SIG_IGN);
     b->fake.gate = 1;
     bench_open(b);
     mebi__job_order o = order_of("x");
     job_id id = submit(b, &o);
     await(b, id, MEBI__JOB_RUNNING);
-    setrlimit(RLIMIT_FSIZE, &(struct rlimit){1000, RLIM_INFINITY});
+    limit_files(1000);
     if (mebi__jobs_submit(b->jobs, &o, &job, &refused, &err) == MEBI_OK) return 1;
     if (refused.why != MEBI__REFUSED_TROUBLE || err.status != MEBI_IO) return 2;
     if (mebi__jobs_queue(b->jobs).queued != 0) return 3;
+    if (mebi__jobs_health(b->jobs, sentence, NULL) != MEBI__JOBS_TROUBLE || !strstr(sentence, "mebi.db")) return 4;
     b->fake.gate = 0;
-    for (int n = 0; n < 10000 && mebi__jobs_health(b->jobs, sentence, NULL) != MEBI__JOBS_TROUBLE; n++) fake_nap(1);
-    if (!strstr(sentence, "mebi.db")) return 4;
-    setrlimit(RLIMIT_FSIZE, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
-    await(b, id, MEBI__JOB_FAILED);
+    await_trouble(b, "is kept in memory");
+    limit_files(RLIM_INFINITY);
+    await(b, id, MEBI__JOB_DONE);
     bench_ready(b);
     await(b, submit(b, &o), MEBI__JOB_DONE);
     mebi__jobs_close(&b->jobs);
@@ -434,10 +624,75 @@ static void a_full_database_accepts_nothing(void **state) {
     bench *b = *state;
     in_child(b, full_for_all);
     bench_open(b);
-    assert_int_equal(shown(b, 0), 1);
+    assert_int_equal(shown(b, 0), 2);
+}
+
+/* Nothing runs that could find out: the disk is tried until it takes something. */
+static int full_while_idle(bench *b) {
+    mebi__job *job;
+    mebi__job_refused refused;
+    mebi_error err = {0};
+    bench_open(b);
+    limit_files(1000);
+    mebi__job_order o = order_of("x");
+    if (mebi__jobs_submit(b->jobs, &o, &job, &refused, &err) == MEBI_OK) return 1;
+    await_trouble(b, "mebi.db");
+    fake_nap(1200);
+    if (mebi__jobs_health(b->jobs, NULL, NULL) != MEBI__JOBS_TROUBLE) return 2;
+    limit_files(RLIM_INFINITY);
+    bench_ready(b);
+    mebi__jobs_close(&b->jobs);
+    return 0;
+}
+
+static void an_idle_server_sees_that_there_is_room(void **state) {
+    in_child(*state, full_while_idle);
 }
 
 /* ---- the clock ---- */
+
+/* Set forward by a year, then back by two, beside waiting and running jobs. */
+static void the_clock_jumps(void **state) {
+    static const int64_t year = 31536000000, day = 86400000;
+    bench *b = *state;
+    b->fake.gate = 1;
+    bench_open(b);
+    mebi__job_order o = order_of("x");
+    job_id id[4];
+    double began = mebi__now_seconds();
+    id[0] = submit(b, &o);
+    await(b, id[0], MEBI__JOB_RUNNING);
+    mebi__wall_pretend(year);
+    id[1] = submit(b, &o);
+    mebi__wall_pretend(-day);
+    id[2] = submit(b, &o);
+    mebi__wall_pretend(-year);
+    id[3] = submit(b, &o);
+    assert_false(mebi__jobs_wait(b->jobs, id[3].text, mebi__jobs_newest_event(b->jobs), 0.05));
+    for (int i = 1; i < 4; i++) {
+        mebi__job *j = get(b, id[i]);
+        assert_int_equal(j->position, i);
+        mebi__job_free(&j);
+    }
+    b->fake.gate = 0;
+    for (int i = 0; i < 4; i++) await(b, id[i], MEBI__JOB_DONE);
+    assert_true(mebi__now_seconds() - began < 20);
+    mebi__wall_pretend(0);
+    mebi__images images;
+    assert_mebi_ok(mebi__jobs_images(b->jobs, &(mebi__image_query){0}, &images, &b->err), &b->err);
+    assert_int_equal(images.count, 4);
+    for (int i = 0; i < 4; i++) assert_string_equal(images.image[i].job, id[3 - i].text);
+    mebi__images_free(&images);
+    /* Searches by time go by what the clock said, and find each picture on one side. */
+    int64_t cut = mebi__wall_ms() - year / 2;
+    mebi__image_query before = {.to_ms = cut}, after = {.from_ms = cut};
+    assert_mebi_ok(mebi__jobs_images(b->jobs, &before, &images, &b->err), &b->err);
+    int old = images.count;
+    mebi__images_free(&images);
+    assert_mebi_ok(mebi__jobs_images(b->jobs, &after, &images, &b->err), &b->err);
+    assert_int_equal(old + images.count, 4);
+    mebi__images_free(&images);
+}
 
 static void the_clock_orders_nothing(void **state) {
     bench *b = *state;
@@ -475,14 +730,22 @@ int main(void) {
         T(a_file_without_a_row_is_taken_up),
         T(half_a_file_is_made_again),
         T(a_row_without_its_file_is_hidden),
+        T(a_listed_half_file_is_hidden),
+        T(links_and_folders_are_left_alone),
         T(half_moves_are_finished),
         T(a_broken_database_is_put_aside),
+        T(no_harm_to_the_database_loses_pictures),
+        T(a_harmed_log_is_told),
+        T(a_harmed_row_fails_its_job),
         T(a_newer_database_is_refused),
         T(one_process_a_folder),
         T(a_folder_that_cant_be_written_is_told),
-        T(a_full_disk_fails_the_job),
+        T(a_picture_waits_for_room),
+        T(a_waiting_picture_is_given_up),
         T(a_full_database_accepts_nothing),
+        T(an_idle_server_sees_that_there_is_room),
         T(the_clock_orders_nothing),
+        T(the_clock_jumps),
     };
     return cmocka_run_group_tests_name("jobs, harmed", tests, NULL, NULL);
 }

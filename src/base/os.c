@@ -104,9 +104,10 @@ mebi_status mebi__make_directories(const char *path, mebi_error *err) {
         end += strcspn(end, "/");
         char kept = *end;
         *end = 0;
-        if (mkdir(copy, 0777) != 0 && !mebi__is_directory(copy))
+        int cause = mkdir(copy, 0777) != 0 ? errno : 0; /* looking at what is there sets it anew */
+        if (cause && !mebi__is_directory(copy))
             status = mebi__fail(err, MEBI_IO, "The folder %s can't be made: %s.", copy,
-                                strerror(errno));
+                                strerror(cause));
         *end = kept;
     }
     mebi__free(copy);
@@ -139,6 +140,18 @@ char *mebi__join_path(const char *directory, const char *name) {
     char *path = mebi__alloc(MEBI__TAG_GENERAL, a + b + 2);
     if (path) snprintf(path, a + b + 2, "%s%s%s", directory, a && directory[a - 1] == '/' ? "" : "/", name);
     return path;
+}
+
+static _Atomic int64_t wall_ahead;
+
+void mebi__wall_pretend(int64_t ms) {
+    wall_ahead = ms;
+}
+
+int64_t mebi__wall_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 + wall_ahead;
 }
 
 double mebi__now_seconds(void) {

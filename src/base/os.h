@@ -47,7 +47,10 @@ MEBI_MUST_USE mebi_status mebi__write_file(const char *path, const void *data, s
 /* "a/b" from "a" and "b"; freed with mebi__free. NULL when out of memory. */
 char *mebi__join_path(const char *directory, const char *name);
 
-double mebi__now_seconds(void);     /* monotonic */
+double mebi__now_seconds(void);     /* monotonic: for all that lasts */
+/* Milliseconds since 1970, as the machine's clock says, which people and networks set: only for people. */
+int64_t mebi__wall_ms(void);
+void mebi__wall_pretend(int64_t ms); /* for tests: that clock is so much ahead from now on */
 uint64_t mebi__random_bits(void);   /* from the system */
 int mebi__physical_cores(void);     /* cores this process may run on, hyper-threads counted once */
 

@@ -91,9 +91,33 @@ static void look_at_system(const mebi_engine *e, mebi__engine_memory *m) {
     m->room = mebi__engine_room(e);
 }
 
+static void look_at_files(const mebi_engine *e, mebi__engine_memory *m) {
+    m->cold_dit = e->plan_only ? 0 : mebi__params_cold_bytes(&e->pipeline.dit.params);
+    m->cold_encoder = e->plan_only ? 0 : mebi__params_cold_bytes(&e->pipeline.encoder.params);
+}
+
 void mebi__engine_look(const mebi_engine *e, mebi__engine_memory *out) {
     *out = remembered(e);
     look_at_system(e, out);
+    look_at_files(e, out);
+}
+
+/* Thousands of questions to the system, for what only an estimate of seconds needs: plans ask them once a second. */
+static void look_at_files_beside(mebi_engine *e, mebi__engine_memory *m) {
+    mebi__engine_shared *s = &e->shared;
+    double now = mebi__now_seconds();
+    mebi__engine_lock(e);
+    int fresh = s->cold_at > 0 && now - s->cold_at < 1;
+    m->cold_dit = s->cold_dit;
+    m->cold_encoder = s->cold_encoder;
+    mebi__engine_unlock(e);
+    if (fresh) return;
+    look_at_files(e, m);
+    mebi__engine_lock(e);
+    s->cold_dit = m->cold_dit;
+    s->cold_encoder = m->cold_encoder;
+    s->cold_at = now;
+    mebi__engine_unlock(e);
 }
 
 /* As it will be when the work under way has given back what it took: scratch and features stay. Under the lock. */
@@ -107,6 +131,26 @@ static mebi__engine_memory after_work(const mebi_engine *e) {
     return m;
 }
 
+/* What the process holds, and how much room there is, while a job holds memory. A dozen files of the system, so that
+ * many plans at once share a look; without a walk over the process's pages. */
+static void look_about(mebi_engine *e, size_t *own, size_t *room) {
+    mebi__engine_shared *s = &e->shared;
+    double now = mebi__now_seconds();
+    mebi__engine_lock(e);
+    int fresh = s->about_at > 0 && now - s->about_at < 0.05 && !mebi__memory_pretended();
+    *own = s->about_own;
+    *room = s->about_room;
+    mebi__engine_unlock(e);
+    if (fresh) return;
+    *own = mebi__memory_own_about();
+    *room = mebi__engine_room(e);
+    mebi__engine_lock(e);
+    s->about_own = *own;
+    s->about_room = *room;
+    s->about_at = now;
+    mebi__engine_unlock(e);
+}
+
 void mebi__engine_look_beside(mebi_engine *e, mebi__engine_memory *out) {
     enum { TRIES = 3 }; /* work that begins or ends while the system tells: look again */
     for (int i = 0, settled = 0; i < TRIES && !settled; i++) {
@@ -115,16 +159,18 @@ void mebi__engine_look_beside(mebi_engine *e, mebi__engine_memory *out) {
         unsigned changes = e->shared.changes;
         *out = held ? after_work(e) : remembered(e);
         mebi__engine_unlock(e);
-        if (held) { /* what it holds now will be there again; without a walk over its pages */
-            size_t now = mebi__memory_own_about(), room = mebi__engine_room(e);
+        if (held) { /* what it holds now will be there again */
+            size_t now, room;
+            look_about(e, &now, &room);
             if (now > 0) out->room = now > out->own || room > out->own - now ? now + room - out->own : 0;
-            return;
+            break;
         }
         look_at_system(e, out);
         mebi__engine_lock(e);
         settled = changes == e->shared.changes;
         mebi__engine_unlock(e);
     }
+    look_at_files_beside(e, out);
 }
 
 /* ---- rates ---- */

@@ -26,6 +26,7 @@ typedef enum mebi__engine_work {
 typedef struct mebi__engine_memory {
     size_t own, tables, room; /* mebi__memory_own, _tables, _available */
     size_t scratch_bytes;     /* of own: reserved on the device */
+    size_t cold_dit, cold_encoder; /* bytes of weights that are not in memory: about */
     int jobs;                 /* that will have been done when the planned one begins */
     int preview_known;        /* 1: the map for previews need not be found */
 } mebi__engine_memory;
@@ -39,6 +40,10 @@ typedef struct mebi__engine_shared {
     unsigned changes;       /* of `held` */
     mebi__engine_memory before; /* as it was before the job under way took any */
     size_t features_before; /* bytes */
+    size_t cold_dit, cold_encoder; /* as plans saw them at cold_at; 0: never */
+    double cold_at;
+    size_t about_own, about_room; /* beside a job, at about_at */
+    double about_at;
 } mebi__engine_shared;
 
 struct mebi_engine {

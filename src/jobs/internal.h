@@ -78,6 +78,7 @@ struct mebi__jobs {
     double loading;
     mebi__jobs_counters counters;
     int ready; /* 1: the engine is open, and stays so */
+    int in_doubt; /* 1: the disk refused something last; the worker tries it */
     void (*work)(void *);
     void (*work_ended)(void *, int);
     void *work_context;
@@ -96,7 +97,6 @@ void mebi__jobs_lock(mebi__jobs *jobs);
 void mebi__jobs_unlock(mebi__jobs *jobs);
 __attribute__((format(printf, 2, 3))) void mebi__jobs_log(const mebi__jobs *jobs,
                                                           const char *format, ...);
-int64_t mebi__jobs_wall_ms(void);
 
 /* ---- news.c ---- */
 
@@ -143,5 +143,8 @@ MEBI_MUST_USE mebi_status mebi__jobs_repair(mebi__jobs *jobs, const mebi__store_
                                             mebi_error *err);
 /* worker.c: a thread's main. */
 void *mebi__jobs_work(void *jobs);
+/* The disk refused something: mebi__jobs_health tells so until it takes something again. Move is not held. */
+void mebi__jobs_doubt(mebi__jobs *jobs, const char *sentence);
+void mebi__jobs_trust(mebi__jobs *jobs);
 
 #endif

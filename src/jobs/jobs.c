@@ -18,12 +18,6 @@ mebi__jobs_params mebi__jobs_params_default(void) {
     return (mebi__jobs_params){.queue_limit = 256, .latents_seconds = 2};
 }
 
-int64_t mebi__jobs_wall_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 void mebi__jobs_lock(mebi__jobs *jobs) {
     pthread_mutex_lock(&jobs->move);
     jobs->told = 0;

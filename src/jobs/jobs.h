@@ -112,7 +112,8 @@ void mebi__jobs_pause(mebi__jobs *jobs, int paused);
 typedef enum mebi__jobs_readiness {
     MEBI__JOBS_LOADING, /* the model is being opened */
     MEBI__JOBS_READY,
-    MEBI__JOBS_TROUBLE, /* the model can't be opened, or the disk not be written; tried again by itself */
+    MEBI__JOBS_TROUBLE, /* the model can't be opened, or the disk not be written; tried again by itself.
+                           A finished picture waits in memory until then */
 } mebi__jobs_readiness;
 
 /* *sentence (MEBI__JOB_MESSAGE bytes; may be NULL): what the trouble is, or "". *fraction (may be NULL):
@@ -224,6 +225,7 @@ typedef struct mebi__job {
     int fruitless;          /* the last ones of them that brought it no further: after five it fails */
     int made;               /* pictures saved so far, also those removed since */
     int cancelling;         /* running, and asked to end */
+    int unreadable;         /* what was asked for is lost: request is empty */
     mebi_status status;     /* failed: what as; else MEBI_OK */
     char code[MEBI__JOB_CODE], message[MEBI__JOB_MESSAGE]; /* failed; else "" */
     int notices;
@@ -260,7 +262,7 @@ void mebi__job_list_free(mebi__job_list *list);
 typedef enum mebi__cancelled {
     MEBI__CANCEL_DONE,    /* it was queued, and is cancelled */
     MEBI__CANCEL_ASKED,   /* it runs, and will be cancelled within a layer's time, also if the process is
-                             killed before that. Finished pictures stay */
+                             killed before that, unless the disk takes nothing. Finished pictures stay */
     MEBI__CANCEL_LATE,    /* it had ended: nothing happens */
     MEBI__CANCEL_UNKNOWN, /* no such job */
 } mebi__cancelled;

@@ -3,6 +3,7 @@
 #include "jobs/internal.h"
 
 #include "base/memory.h"
+#include "base/os.h"
 #include "jobs/words.h"
 
 #include <string.h>
@@ -26,7 +27,7 @@ static mebi_status finish(mebi__jobs *jobs, mebi__job *job, mebi__job_state from
     MEBI_TRY(mebi__news_begin(jobs, kind_of(to), job->id, &e, err));
     memcpy(e.code, job->code, sizeof e.code);
     memcpy(e.message, job->message, sizeof e.message);
-    job->finished_ms = mebi__jobs_wall_ms();
+    job->finished_ms = mebi__wall_ms();
     MEBI_TRY(mebi__store_finish(jobs->store, job, from, to, &e, err));
     job->state = to;
     if (from == MEBI__JOB_QUEUED) mebi__queue_drop(jobs, job->row);
@@ -51,7 +52,7 @@ mebi_status mebi__move_finish(mebi__jobs *jobs, mebi__job *job, mebi__job_state 
 mebi_status mebi__move_start(mebi__jobs *jobs, mebi__job *job, mebi_error *err) {
     mebi__event e;
     MEBI_TRY(mebi__news_begin(jobs, MEBI__EVENT_STARTED, job->id, &e, err));
-    int64_t now = mebi__jobs_wall_ms();
+    int64_t now = mebi__wall_ms();
     MEBI_TRY(mebi__store_start(jobs->store, job->row, now, &e, err));
     job->state = MEBI__JOB_RUNNING;
     job->attempts++;

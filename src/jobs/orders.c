@@ -124,7 +124,7 @@ static mebi_status accept(mebi__jobs *jobs, mebi__job *job, mebi__job_refused *r
     }
     refused->why = MEBI__REFUSED_TROUBLE;
     job->row = jobs->next_row;
-    job->created_ms = mebi__jobs_wall_ms();
+    job->created_ms = mebi__wall_ms();
     snprintf(job->id, sizeof job->id, "%" PRId64 "-%08" PRIx64, job->row,
              mebi__random_bits() & 0xffffffffu);
     MEBI_TRY(mebi__queue_add(jobs, job, err));
@@ -180,6 +180,8 @@ mebi_status mebi__jobs_submit(mebi__jobs *jobs, const mebi__job_order *order, me
     mebi__jobs_lock(jobs);
     status = accept(jobs, job, refused, err);
     mebi__jobs_unlock(jobs);
+    if (status == MEBI_OK) mebi__jobs_trust(jobs);
+    else if (status == MEBI_IO) mebi__jobs_doubt(jobs, err->text);
     if (status != MEBI_OK) (void)!refuse(jobs, refused, refused->why, status);
     else if (out) {
         *out = job;
@@ -306,7 +308,14 @@ static mebi_status ask_running(mebi__jobs *jobs, const mebi__job *job, int *runs
     mebi__jobs_lock(jobs);
     *runs = jobs->running && jobs->running->row == job->row;
     if (*runs) status = mebi__store_ask_cancel(jobs->store, job->row, err);
-    if (*runs && status == MEBI_OK) jobs->cancel = 1;
+    /* A job may wait for a disk that takes nothing: it ends all the same, only a kill before that is not prepared for. */
+    if (*runs && status == MEBI_IO) status = MEBI_OK;
+    if (*runs && status == MEBI_OK) {
+        pthread_mutex_lock(&jobs->look);
+        jobs->cancel = 1;
+        pthread_cond_broadcast(&jobs->wake);
+        pthread_mutex_unlock(&jobs->look);
+    }
     mebi__jobs_unlock(jobs);
     return status;
 }

@@ -60,7 +60,7 @@ static mebi__image *describe(const mebi__job *j, int index, int64_t seed, const 
     out->count = 1;
     *m = (mebi__image){.index = index, .width = image->width, .height = image->height,
                        .seed = seed, .steps = r->steps, .cfg = r->cfg,
-                       .created_ms = mebi__jobs_wall_ms(),
+                       .created_ms = mebi__wall_ms(),
                        .prompt = copy(r->prompt), .negative_prompt = copy(r->negative_prompt),
                        .model = copy(model), .model_hash = copy(model_hash),
                        .parameters = copy(parameters)};

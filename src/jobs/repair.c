@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A picture's file without a row. */
@@ -29,7 +30,7 @@ typedef struct repair {
     orphan *orphans;
     int orphan_count, orphan_room;
     const char *kind, *month; /* the folder being read */
-    int taken, removed, missing, moved;
+    int taken, removed, missing, moved, damaged;
 } repair;
 
 static int ends_in(const char *name, const char *ending) {
@@ -49,6 +50,17 @@ static mebi_status remove_in(repair *r, const char *kind, const char *name, cons
     return status;
 }
 
+/* 1 if it is a file. A link, a folder or the like is none of ours, and is not touched. */
+static int is_plain(const repair *r, const char *kind, const char *name, off_t *bytes) {
+    struct stat about;
+    char *path = mebi__files_path(r->jobs->folder, kind, name, "");
+    int plain = path && lstat(path, &about) == 0 && S_ISREG(about.st_mode);
+    if (plain && bytes) *bytes = about.st_size;
+    if (path && !plain) mebi__jobs_log(r->jobs, "%s is left alone: it is no file.", path);
+    mebi__free(path);
+    return plain;
+}
+
 static int by_id(const void *a, const void *b) {
     return strcmp(a, ((const mebi__filed *)b)->id);
 }
@@ -65,9 +77,24 @@ static char *home_of(const repair *r, const mebi__filed *f, mebi__image_place pl
                                       : mebi__files_path(r->jobs->folder, "images", f->file, "");
 }
 
-static mebi_status settle(repair *r, mebi__filed *f, const char *path, mebi_error *err) {
+/* 1 if it is the picture that was saved, or another whole one: some programs write into a PNG. */
+static int is_whole(const mebi__filed *f, const char *path, off_t bytes) {
+    mebi_error why = {0};
+    mebi__images read = {0};
+    mebi_request request;
+    if (bytes == f->bytes) return 1;
+    int whole = mebi__picture_read(path, 1, &read, &request, &why) == MEBI_OK;
+    mebi__images_free(&read);
+    return whole;
+}
+
+static mebi_status settle(repair *r, mebi__filed *f, const char *path, off_t bytes, mebi_error *err) {
     mebi__image_place here = strcmp(r->kind, "trash") == 0 ? MEBI__PLACE_TRASH : MEBI__PLACE_IMAGES;
     if (f->place == MEBI__PLACE_REMOVING) return mebi__files_remove(path, err);
+    if (!is_whole(f, path, bytes)) {
+        if (f->place != MEBI__PLACE_MISSING) r->damaged++;
+        return MEBI_OK; /* as if it were not there: it is kept, and its row hidden */
+    }
     if (f->place == MEBI__PLACE_MISSING) {
         MEBI_TRY(mebi__store_place(r->jobs->store, f->id, here, err));
         f->place = here;
@@ -108,6 +135,8 @@ static mebi_status see_file(void *context, const char *name, mebi_error *err) {
     size_t length = strlen(name) - (ends_in(name, ".png") ? 4 : 0);
     if (r->month) snprintf(file, sizeof file, "%.7s/%.70s", r->month, name);
     else snprintf(file, sizeof file, "%.79s", name);
+    off_t bytes;
+    if (!is_plain(r, r->kind, file, &bytes)) return MEBI_OK;
     /* Written in part, by a process that is no more: the lock is ours. */
     if (ends_in(name, ".part") && strstr(name, ".png.")) return remove_in(r, r->kind, file, "", err);
     if (!ends_in(name, ".png") || !mebi__files_is_id(name, length)) return MEBI_OK;
@@ -115,7 +144,7 @@ static mebi_status see_file(void *context, const char *name, mebi_error *err) {
     mebi__filed *f = find(r, id);
     if (!f) return note_orphan(r, id, file, err);
     char *path = mebi__files_path(r->jobs->folder, r->kind, file, "");
-    mebi_status status = path ? settle(r, f, path, err) : no_path(err);
+    mebi_status status = path ? settle(r, f, path, bytes, err) : no_path(err);
     mebi__free(path);
     return status;
 }
@@ -268,6 +297,13 @@ static mebi_status take_up_all(repair *r, mebi_error *err) {
 
 /* Invariants 4 and 5 of store_sqlite.c. */
 static mebi_status settle_job(repair *r, mebi__job *job, mebi_error *err) {
+    if (job->unreadable) {
+        job->status = MEBI_BAD_FILE;
+        snprintf(job->code, sizeof job->code, "bad_file");
+        snprintf(job->message, sizeof job->message,
+                 "The database was harmed, and what this job was to make can't be read any more. Order it again.");
+        return mebi__move_finish(r->jobs, job, job->state, MEBI__JOB_FAILED, err);
+    }
     if (job->state == MEBI__JOB_QUEUED) return mebi__queue_add(r->jobs, job, err);
     if (job->cancelling)
         return mebi__move_finish(r->jobs, job, MEBI__JOB_RUNNING, MEBI__JOB_CANCELLED, err);
@@ -305,6 +341,7 @@ static mebi_status see_thumbnail(void *context, const char *name, mebi_error *er
     mebi__images image = {0};
     mebi_error own = {0};
     char id[MEBI__IMAGE_ID];
+    if (!is_plain(r, "thumbnails", name, NULL)) return MEBI_OK;
     if (ends_in(name, ".part")) return remove_in(r, "thumbnails", name, "", err);
     size_t length = strlen(name) - (ends_in(name, ".jpg") ? 4 : 0);
     if (!ends_in(name, ".jpg") || !mebi__files_is_id(name, length)) return MEBI_OK;
@@ -320,6 +357,7 @@ static mebi_status see_work(void *context, const char *name, mebi_error *err) {
     repair *r = context;
     mebi__job *job = NULL;
     char id[MEBI__JOB_ID];
+    if (!is_plain(r, "work", name, NULL)) return MEBI_OK;
     if (ends_in(name, ".part")) return remove_in(r, "work", name, "", err);
     size_t length = strlen(name) - (ends_in(name, ".latents") ? 8 : 0);
     if (!ends_in(name, ".latents") || length >= sizeof id) return MEBI_OK;
@@ -347,12 +385,23 @@ static void tell(const repair *r, const mebi__store_opened *opened) {
                        "The database was broken (%s). It is now called %s, and a new one is begun with "
                        "the pictures that are there.",
                        opened->why, opened->aside);
+    if (*opened->log_aside)
+        mebi__jobs_log(r->jobs,
+                       "The database's log was harmed, and is now called %s. What was ordered in the last minutes "
+                       "before may be missing.",
+                       opened->log_aside);
+    if (r->taken && r->fresh && !*opened->aside)
+        mebi__jobs_log(r->jobs, "The database was missing or empty; a new one is begun with the pictures that are there.");
     if (r->taken) mebi__jobs_log(r->jobs, "%d pictures without an entry were taken up.", r->taken);
     if (r->removed) mebi__jobs_log(r->jobs, "%d unfinished pictures were removed; they are made again.", r->removed);
-    if (r->missing)
+    if (r->damaged)
+        mebi__jobs_log(r->jobs,
+                       "%d pictures' files are harmed. They are kept, and hidden until they are whole again.",
+                       r->damaged);
+    if (r->missing > r->damaged)
         mebi__jobs_log(r->jobs,
                        "%d pictures' files are not there. They are hidden until the files are back.",
-                       r->missing);
+                       r->missing - r->damaged);
 }
 
 mebi_status mebi__jobs_repair(mebi__jobs *jobs, const mebi__store_opened *opened, mebi_error *err) {

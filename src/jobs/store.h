@@ -18,6 +18,7 @@ typedef struct mebi__store_opened {
     int generation; /* of the folder's databases: 0, and one more for each that was put aside */
     char aside[64]; /* the name the broken one has now; "" if none was */
     char why[200];  /* what was wrong with it */
+    char log_aside[64]; /* the name that its harmed log (-wal) has now; "" if it was sound */
 } mebi__store_opened;
 
 /* `path`: of the database. A broken one is renamed; what can't be opened for another reason is refused. */
@@ -30,6 +31,8 @@ void mebi__store_close(mebi__store **store);
 /* Event ids from *first on, `count` of them, that no other process was or will be given. */
 MEBI_MUST_USE mebi_status mebi__store_reserve_events(mebi__store *store, int64_t count,
                                                      int64_t *first, mebi_error *err);
+/* Whether the disk takes anything: a number that nobody reads. */
+MEBI_MUST_USE mebi_status mebi__store_try(mebi__store *store, mebi_error *err);
 /* The highest row that a job ever had. */
 MEBI_MUST_USE mebi_status mebi__store_last_row(mebi__store *store, int64_t *row, mebi_error *err);
 /* 1: what is written now may be lost with the power, though nothing breaks: for what can be made again. 0: the disk
@@ -111,7 +114,8 @@ typedef struct mebi__filed {
     char id[MEBI__IMAGE_ID];
     mebi__image_place place;
     char file[80];
-    int found; /* the caller's */
+    int64_t bytes; /* of the file when it was saved */
+    int found;     /* the caller's */
 } mebi__filed;
 
 /* *all is freed with mebi__free; NULL if there are none. */

@@ -304,12 +304,13 @@ mebi_status mebi__store_filed(mebi__store *store, mebi__filed **all, int64_t *co
         if (!*all) status = mebi__fail(&own, MEBI_NO_MEMORY, "No memory for the pictures' names.");
     }
     sqlite3_stmt *q =
-        *all ? mebi__sql_ask(db, &own, "SELECT id, place, file FROM images ORDER BY id", "") : NULL;
+        *all ? mebi__sql_ask(db, &own, "SELECT id, place, file, bytes FROM images ORDER BY id", "") : NULL;
     while (q && *count < most && mebi__sql_step(db, q, &own) > 0) {
         mebi__filed *f = &(*all)[(*count)++];
         snprintf(f->id, sizeof f->id, "%s", (const char *)sqlite3_column_text(q, 0));
         f->place = (mebi__image_place)sqlite3_column_int(q, 1);
         snprintf(f->file, sizeof f->file, "%s", (const char *)sqlite3_column_text(q, 2));
+        f->bytes = sqlite3_column_int64(q, 3);
     }
     sqlite3_finalize(q);
     mebi__store_read(store);

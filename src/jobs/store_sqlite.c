@@ -27,11 +27,13 @@
 #include "jobs/sqlite.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SCHEMA = 1, GENERATIONS = 10000 };
@@ -141,6 +143,27 @@ static int count_aside(const char *path) {
     return GENERATIONS;
 }
 
+/* SQLite takes a log whose head is no head for an empty one, and says nothing. */
+static mebi_status look_at_log(const char *path, mebi__store_opened *opened, mebi_error *err) {
+    char from[4200], to[4200];
+    unsigned char head[4] = {0};
+    struct stat about;
+    snprintf(from, sizeof from, "%s-wal", path);
+    int fd = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) return MEBI_OK;
+    int harmed = fstat(fd, &about) == 0 && about.st_size >= 32 && pread(fd, head, 4, 0) == 4 &&
+                 (memcmp(head, "\x37\x7f\x06", 3) != 0 || (head[3] | 1) != 0x83);
+    close(fd);
+    if (!harmed) return MEBI_OK;
+    int n = count_aside(path) + 1;
+    snprintf(to, sizeof to, "%s.broken-%d-wal", path, n);
+    if (rename(from, to) != 0)
+        return mebi__fail(err, MEBI_IO, "The harmed log %.300s can't be put aside: %s.", from,
+                          strerror(errno));
+    snprintf(opened->log_aside, sizeof opened->log_aside, "mebi.db.broken-%d-wal", n);
+    return MEBI_OK;
+}
+
 /* The database and what belongs to it, which could repair it by other means. */
 static mebi_status put_aside(const char *path, mebi__store_opened *opened, mebi_error *err) {
     static const char *const endings[] = {"-wal", "-shm", ""};
@@ -165,7 +188,8 @@ mebi_status mebi__store_open(const char *path, mebi__store **out, mebi__store_op
     *opened = (mebi__store_opened){.generation = count_aside(path)};
     mebi__store *store = mebi__alloc(MEBI__TAG_GENERAL, sizeof *store);
     if (!store) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the database.");
-    mebi_status status = open_both(path, store, opened, &own);
+    mebi_status status = look_at_log(path, opened, &own);
+    if (status == MEBI_OK) status = open_both(path, store, opened, &own);
     if (status == MEBI_BAD_FILE) {
         snprintf(opened->why, sizeof opened->why, "%.190s", own.text);
         close_both(store);
@@ -216,6 +240,12 @@ mebi_status mebi__store_reserve_events(mebi__store *store, int64_t count, int64_
         status = mebi__sql_run(db, err, "INSERT OR REPLACE INTO numbers VALUES ('event', ?)", "i",
                                *first + count);
     return mebi__sql_end(db, status, err);
+}
+
+mebi_status mebi__store_try(mebi__store *store, mebi_error *err) {
+    /* SQLite writes nothing where nothing changes. */
+    return mebi__sql_run(store->writer, err,
+                         "INSERT INTO numbers VALUES ('try', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1", "");
 }
 
 mebi_status mebi__store_last_row(mebi__store *store, int64_t *row, mebi_error *err) {
@@ -392,6 +422,17 @@ static int read_numbers(sqlite3_stmt *q, mebi__job *j) {
     return 1;
 }
 
+/* Of a job whose row was harmed: it is shown, and can't be made. */
+static int lose_request(mebi__job *j) {
+    mebi__free((char *)j->request.prompt);
+    mebi__free((char *)j->request.negative_prompt);
+    j->request = (mebi_request){.width = 1, .height = 1, .steps = 1, .count = 1,
+                                .prompt = mebi__copy_string("", 0),
+                                .negative_prompt = mebi__copy_string("", 0)};
+    j->unreadable = 1;
+    return j->request.prompt && j->request.negative_prompt;
+}
+
 static mebi__job *read_job(sqlite3_stmt *q, mebi_error *err) {
     mebi__job *j = mebi__alloc(MEBI__TAG_GENERAL, sizeof *j);
     if (!j) {
@@ -402,7 +443,8 @@ static mebi__job *read_job(sqlite3_stmt *q, mebi_error *err) {
     copy(j->client, sizeof j->client, text_at(q, 3));
     copy(j->code, sizeof j->code, text_at(q, 15));
     copy(j->message, sizeof j->message, text_at(q, 16));
-    if (!read_numbers(q, j) || !mebi__codec_read_request(text_at(q, 5), &j->request)) {
+    if (!read_numbers(q, j) ||
+        (!mebi__codec_read_request(text_at(q, 5), &j->request) && !lose_request(j))) {
         (void)mebi__fail(err, MEBI_BAD_FILE, "Job %s can't be read from the database.", j->id);
         mebi__job_free(&j);
         return NULL;

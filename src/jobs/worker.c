@@ -56,6 +56,39 @@ static void be(mebi__jobs *jobs, mebi__jobs_readiness readiness, const char *tro
     if (news) mebi__jobs_log(jobs, "%s", trouble);
 }
 
+/* Trouble with the disk, seen by whoever wrote: told until something could be written. */
+void mebi__jobs_doubt(mebi__jobs *jobs, const char *sentence) {
+    pthread_mutex_lock(&jobs->look);
+    int ready = jobs->ready;
+    jobs->in_doubt = ready;
+    pthread_cond_broadcast(&jobs->wake);
+    pthread_mutex_unlock(&jobs->look);
+    if (ready) be(jobs, MEBI__JOBS_TROUBLE, sentence);
+}
+
+void mebi__jobs_trust(mebi__jobs *jobs) {
+    pthread_mutex_lock(&jobs->look);
+    int doubted = jobs->in_doubt;
+    jobs->in_doubt = 0;
+    pthread_mutex_unlock(&jobs->look);
+    if (doubted) be(jobs, MEBI__JOBS_READY, "");
+}
+
+/* 1: nothing is known to be wrong with the disk, or not any more. */
+static int is_trusted(mebi__jobs *jobs) {
+    mebi_error err = {0};
+    pthread_mutex_lock(&jobs->look);
+    int doubted = jobs->in_doubt;
+    pthread_mutex_unlock(&jobs->look);
+    if (!doubted) return 1;
+    mebi__jobs_lock(jobs);
+    mebi_status status = mebi__store_try(jobs->store, &err);
+    mebi__jobs_unlock(jobs);
+    if (status == MEBI_OK) mebi__jobs_trust(jobs);
+    else rest(jobs, 1);
+    return status == MEBI_OK;
+}
+
 /* ---- callbacks ---- */
 
 static void on_progress(void *context, const mebi_progress *p) {
@@ -137,13 +170,12 @@ static mebi_status on_latents(void *context, const mebi_latents *latents) {
     return MEBI_OK;
 }
 
-static mebi_status on_image(void *context, int index, int64_t seed, const mebi_image *image,
-                            mebi_error *err) {
-    attempt *a = context;
+/* File and row. */
+static mebi_status keep(const attempt *a, int index, int64_t seed, const mebi_image *image,
+                        mebi_error *err) {
     mebi__jobs *jobs = a->jobs;
     mebi__images row;
     char file[80];
-    index += a->first;
     MEBI_TRY(mebi__picture_save(jobs->folder, a->job, index, seed, image, jobs->model_name,
                                 a->model_hash, &row, file, err));
     mebi_status status =
@@ -151,6 +183,38 @@ static mebi_status on_image(void *context, int index, int64_t seed, const mebi_i
     if (status != MEBI_OK) mebi__picture_unsave(jobs->folder, row.image->id, file);
     mebi__images_free(&row);
     return status;
+}
+
+/* Says why a picture waits, once for each reason; those who listen to the job hear it, too. */
+static void tell_wait(const attempt *a, const char *why, char told[MEBI__JOB_MESSAGE]) {
+    char sentence[MEBI__JOB_MESSAGE + 100];
+    snprintf(sentence, sizeof sentence,
+             "%.400s The finished picture is kept in memory until it can be saved.", why);
+    be(a->jobs, MEBI__JOBS_TROUBLE, sentence);
+    if (strncmp(told, sentence, MEBI__JOB_MESSAGE - 1) == 0) return;
+    mebi__event e = {.kind = MEBI__EVENT_NOTICE, .seconds_left = -1};
+    mebi__words_cut(e.message, sizeof e.message, sentence);
+    memcpy(told, e.message, sizeof e.message);
+    memcpy(e.job, a->job->id, sizeof e.job);
+    mebi__news_pass(a->jobs, &e);
+}
+
+/* A picture that is made and can't be saved is not thrown away, for what filled the disk would fail all jobs that wait,
+ * too: it waits until there is room, the job is cancelled, or the process ends. */
+static mebi_status on_image(void *context, int index, int64_t seed, const mebi_image *image,
+                            mebi_error *err) {
+    attempt *a = context;
+    char told[MEBI__JOB_MESSAGE] = "";
+    for (int tries = 0;; tries++) {
+        mebi_error own = {0};
+        mebi_status status = keep(a, a->first + index, seed, image, &own);
+        if (status == MEBI_OK && tries) be(a->jobs, MEBI__JOBS_READY, "");
+        if (status == MEBI_OK) return status;
+        if (status != MEBI_IO) return mebi__fail(err, status, "%s", own.text);
+        if (on_cancelled(a)) return mebi__fail(err, MEBI_CANCELLED, "The job was cancelled.");
+        tell_wait(a, own.text, told);
+        rest(a->jobs, tries < 10 ? 1 : 5);
+    }
 }
 
 /* ---- a job ---- */
@@ -251,6 +315,7 @@ static void end(attempt *a, mebi_status status, const mebi_error *why) {
         if (jobs->stopping) break;
         rest(jobs, 1);
     }
+    mebi__jobs_trust(jobs);
     be(jobs, MEBI__JOBS_READY, "");
     if (!back) unlink(a->latents);
 }
@@ -284,6 +349,7 @@ static mebi__job *take(mebi__jobs *jobs) {
         if (status != MEBI_OK) mebi__job_free(&job);
     }
     mebi__jobs_unlock(jobs);
+    if (job && status == MEBI_OK) be(jobs, MEBI__JOBS_READY, "");
     if (status == MEBI_OK) return job;
     be(jobs, MEBI__JOBS_TROUBLE, err.text);
     rest(jobs, 1);
@@ -345,7 +411,7 @@ static int do_exclusive(mebi__jobs *jobs) {
 static void wait_for_work(mebi__jobs *jobs, double seconds) {
     struct timespec until = in_seconds(seconds);
     pthread_mutex_lock(&jobs->look);
-    if (!jobs->stopping && !jobs->work && (jobs->queued == 0 || jobs->paused || !jobs->ready))
+    if (!jobs->stopping && !jobs->work && !jobs->in_doubt && (jobs->queued == 0 || jobs->paused || !jobs->ready))
         pthread_cond_timedwait(&jobs->wake, &jobs->look, &until);
     pthread_mutex_unlock(&jobs->look);
 }
@@ -359,6 +425,7 @@ void *mebi__jobs_work(void *context) {
             again = mebi__now_seconds() + pause;
             pause = pause < 30 ? 2 * pause : 30;
         }
+        if (jobs->ready && !is_trusted(jobs)) continue;
         mebi__job *job = jobs->ready ? take(jobs) : NULL;
         if (job) {
             work_on(jobs, job);

@@ -95,11 +95,13 @@ void mebi__answer_error(mebi__http_answer *a, int status, mebi__error_code code,
 
 void mebi__answer_failure(mebi__http_answer *a, mebi_status status, const mebi_error *err) {
     const char *text = err->text[0] ? err->text : mebi_status_text(status);
+    int later = status == MEBI_NO_MEMORY || status == MEBI_IO; /* memory, or a disk: come again */
     mebi__error_code code = status == MEBI_BAD_ARGUMENT || status == MEBI_BAD_FILE
                                 ? MEBI__ERROR_BAD_REQUEST
-                            : status == MEBI_NO_MEMORY ? MEBI__ERROR_UNAVAILABLE
-                                                       : MEBI__ERROR_INTERNAL;
+                            : later ? MEBI__ERROR_UNAVAILABLE
+                                    : MEBI__ERROR_INTERNAL;
     mebi__answer_error_about(a, 0, code, text, NULL, NULL);
+    if (later) mebi__answer_header(a, "Retry-After", "%d", 10);
 }
 
 void mebi__answer_header(mebi__http_answer *a, const char *name, const char *format, ...) {

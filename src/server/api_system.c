@@ -16,14 +16,13 @@
 void mebi__api_health(mebi__server *server, const mebi__http_request *q, mebi__http_answer *a) {
     char sentence[MEBI__JOB_MESSAGE] = "";
     double fraction = 0;
-    (void)q;
     mebi__jobs_readiness ready = mebi__jobs_health(mebi__server_jobs(server), sentence, &fraction);
     if (ready == MEBI__JOBS_READY) {
         mebi__answer_json(a, 200, json_pack("{s:s}", "status", "ok"));
         return;
     }
     json_t *why = ready == MEBI__JOBS_LOADING ? json_string("The model is being loaded.")
-                                              : json_string(sentence);
+                                              : json_string(q->logged_in ? sentence : "The server has trouble; its log says what.");
     mebi__answer_json(a, 503,
                       json_pack("{s:s, s:o, s:f}", "status",
                                 ready == MEBI__JOBS_LOADING ? "loading" : "trouble", "message",
@@ -97,6 +96,14 @@ static json_t *licences(void) {
     return list;
 }
 
+/* What is wrong, as a sentence; null: nothing. */
+static json_t *trouble(mebi__server *server) {
+    char sentence[MEBI__JOB_MESSAGE] = "";
+    mebi__jobs_health(mebi__server_jobs(server), sentence, NULL);
+    json_t *text = *sentence ? json_string(sentence) : json_null();
+    return text ? text : json_string("The server has trouble; its log says what.");
+}
+
 void mebi__api_system(mebi__server *server, const mebi__http_request *q, mebi__http_answer *a) {
     mebi_engine_info info;
     char started[MEBI__MOMENT_BYTES];
@@ -105,8 +112,8 @@ void mebi__api_system(mebi__server *server, const mebi__http_request *q, mebi__h
     mebi__queue queue = mebi__jobs_queue(mebi__server_jobs(server));
     mebi__moment_text(mebi__server_started(server), started);
     mebi__answer_json(a, 200,
-                      json_pack("{s:s, s:o, s:o, s:o, s:s, s:o, s:s, s:o}", "version",
-                                mebi_version(), "model", model(server, &info), "device",
+                      json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:s, s:o}", "version",
+                                mebi_version(), "trouble", trouble(server), "model", model(server, &info), "device",
                                 device(server, &info), "memory", memory(server, &queue), "profile",
                                 profile(), "queue", mebi__view_queue(&queue), "started", started,
                                 "licences", licences()));

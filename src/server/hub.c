@@ -18,6 +18,10 @@
 
 enum { LISTENERS = 1000, AT_ONCE = 64, LOOKS = 64 };
 
+/* Progress is told ten times a second, which costs nothing where few listen. Hundreds hear of it less often, so that the
+ * telling stays below some hundredths of a processor; all other events go out at once. */
+static const double pause_of_each = 1e-3, longest_pause = 0.5;
+
 struct mebi__hub {
     mebi__server *server;
     pthread_t thread;
@@ -26,6 +30,8 @@ struct mebi__hub {
     mebi__listener *first;
     int count, nudged, stopping, started;
     int64_t seen, checks_seen; /* the newest event, and change of a check, that was looked at */
+    char held[MEBI__JOB_ID]; /* the thread's: whose progress is held back until progress_at; "": nobody's */
+    double progress_at;
     double ticked, began;
 };
 
@@ -88,8 +94,29 @@ static void look_at_checks(mebi__hub *hub) {
     hub->checks_seen = version;
 }
 
+static void begin_pause(mebi__hub *hub, double now) {
+    double pause = pause_of_each * mebi__hub_listeners(hub);
+    hub->progress_at = now + (pause < longest_pause ? pause : longest_pause);
+}
+
+/* 1 if it is too early for news of a job's progress; then they are told later. */
+static int hold_back(mebi__hub *hub, const mebi__event *e, double now) {
+    if (e->kind != MEBI__EVENT_PROGRESS) return 0;
+    int early = now < hub->progress_at;
+    if (early) memcpy(hub->held, e->job, sizeof hub->held);
+    else begin_pause(hub, now);
+    return early;
+}
+
+static void tell_held(mebi__hub *hub, double now) {
+    if (!*hub->held || now < hub->progress_at) return;
+    wake_those(hub, hub->held);
+    hub->held[0] = 0;
+    begin_pause(hub, now);
+}
+
 /* Wakes those whom the events concern that came since the last look; each once a look at most. */
-static void look(mebi__hub *hub) {
+static void look(mebi__hub *hub, double now) {
     mebi__event events[AT_ONCE];
     mebi__jobs *jobs = mebi__server_jobs(hub->server);
     int more = 1;
@@ -98,6 +125,7 @@ static void look(mebi__hub *hub) {
         const char *woken = NULL;
         for (int i = 0; i < count; i++) {
             if (changes_plans(events[i].kind)) mebi__plans_forget(mebi__server_plans(hub->server));
+            if (hold_back(hub, &events[i], now)) continue;
             if (woken && strcmp(woken, events[i].job) == 0) continue;
             woken = events[i].job;
             wake_those(hub, woken);
@@ -122,11 +150,14 @@ static void tick(mebi__hub *hub, double now) {
     wake_the_quiet(hub, now);
 }
 
-/* Until something happens, or a second is over. 0: it is to end. */
+/* Until something happens, a second is over, or what is held back is due. 0: it is to end. */
 static int wait_for_news(mebi__hub *hub) {
+    double left = *hub->held ? hub->progress_at - mebi__now_seconds() : 1;
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec++;
+    until.tv_nsec += left > 0 && left < 1 ? (long)(1e9 * left) : 0;
+    until.tv_sec += left >= 1 ? 1 : until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&hub->lock);
     while (!hub->nudged && !hub->stopping)
         if (pthread_cond_timedwait(&hub->news, &hub->lock, &until) != 0) break;
@@ -140,8 +171,9 @@ static void *run(void *context) {
     mebi__hub *hub = context;
     while (wait_for_news(hub)) {
         double now = mebi__now_seconds();
-        look(hub);
+        look(hub, now);
         look_at_checks(hub);
+        tell_held(hub, now);
         if (now - hub->ticked >= 1) {
             hub->ticked = now;
             tick(hub, now);

@@ -99,6 +99,15 @@ static int write_event(mebi__listener *l, const mebi__event *e) {
     return done;
 }
 
+/* 1 if a later one says the same anew. */
+static int is_old(const mebi__event *events, int count, int i) {
+    if (events[i].kind != MEBI__EVENT_PROGRESS) return 0;
+    for (int n = i + 1; n < count; n++)
+        if (events[n].kind == MEBI__EVENT_PROGRESS && strcmp(events[n].job, events[i].job) == 0)
+            return 1;
+    return 0;
+}
+
 static int write_events(mebi__listener *l) {
     mebi__event events[AT_ONCE];
     int64_t next = l->after;
@@ -106,7 +115,7 @@ static int write_events(mebi__listener *l) {
     int count = mebi__jobs_events(l->jobs, *l->job ? l->job : NULL, l->after, events, AT_ONCE,
                                   &next, &more);
     for (int i = 0; i < count && !l->ended; i++)
-        if (write_event(l, &events[i]) < 0) return -1;
+        if (!is_old(events, count, i) && write_event(l, &events[i]) < 0) return -1;
     l->after = next;
     return count > 0;
 }

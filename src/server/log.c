@@ -1,4 +1,5 @@
 /* The operator's log. Must never let what a client sent begin a line, or colour a terminal. */
+#include "base/os.h"
 #include "server/log.h"
 
 #include "server/moment.h"
@@ -55,7 +56,7 @@ void mebi__log_say(const mebi__log *log, const char *level, const char *format, 
     va_end(args);
     make_plain(text);
     mebi__utf8_mend(text);
-    mebi__moment_text(mebi__moment_now(), time);
+    mebi__moment_text(mebi__wall_ms(), time);
     if (log->form == MEBI__LOG_JSON) {
         put_json(log, json_pack("{s:s, s:s, s:s}", "time", time, "level", level, "message", text));
         return;
@@ -69,7 +70,7 @@ void mebi__log_asked(const mebi__log *log, const mebi__log_request *r) {
     if (log->form == MEBI__LOG_NONE) return;
     copy_plain(path, sizeof path, r->path);
     copy_plain(method, sizeof method, r->method);
-    mebi__moment_text(mebi__moment_now(), time);
+    mebi__moment_text(mebi__wall_ms(), time);
     if (log->form == MEBI__LOG_JSON) {
         put_json(log, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:I}", "time", time,
                                 "level", "info", "message", "request", "method", method, "path",

@@ -81,7 +81,7 @@ static void write_process(FILE *f, mebi__server *server) {
     one(f, "mebi_ready", "gauge", "1: pictures can be made.",
         mebi__jobs_health(mebi__server_jobs(server), NULL, NULL) == MEBI__JOBS_READY);
     one(f, "mebi_uptime_seconds", "gauge", "Seconds since the start.",
-        (double)(mebi__moment_now() - mebi__server_started(server)) / 1000);
+        mebi__server_uptime(server));
     one(f, "mebi_queue_length", "gauge", "Jobs that wait.", q.queued);
     one(f, "mebi_queue_limit", "gauge", "Jobs that may wait.", q.limit);
     one(f, "mebi_queue_seconds", "gauge", "Seconds until all are done, by plan.",

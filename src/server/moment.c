@@ -5,12 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-int64_t mebi__moment_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 void mebi__moment_text(int64_t ms, char text[MEBI__MOMENT_BYTES]) {
     time_t seconds = (time_t)(ms / 1000);
     struct tm t;

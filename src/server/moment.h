@@ -6,7 +6,6 @@
 
 enum { MEBI__MOMENT_BYTES = 40 };
 
-int64_t mebi__moment_now(void); /* milliseconds since 1970 */
 /* "2026-12-31T23:59:59.123Z" */
 void mebi__moment_text(int64_t ms, char text[MEBI__MOMENT_BYTES]);
 /* The reverse, also for dates alone ("2026-12-31") and without the milliseconds. 0 if it is none of

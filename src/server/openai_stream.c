@@ -44,7 +44,7 @@ static int end_event(mebi__pieces *p, json_t *more) {
 
 static json_t *common(const char *format, int width, int height) {
     return json_pack("{s:I, s:o, s:s, s:s, s:s}", "created_at",
-                     (json_int_t)(mebi__moment_now() / 1000), "size",
+                     (json_int_t)(mebi__wall_ms() / 1000), "size",
                      json_sprintf("%dx%d", width, height), "quality", "auto", "background",
                      "opaque", "output_format", format);
 }

@@ -17,7 +17,7 @@
 
 enum { PLACES = 512, WAYS = 4 }; /* a request has WAYS places that it can be in */
 
-static const double keep_seconds = 2, memory_change = 0.01, memory_look_seconds = 0.02;
+static const double keep_seconds = 2, memory_change = 0.01, memory_look_seconds = 0.05;
 
 /* All that a plan depends on, without holes, so that its bytes can be compared. */
 typedef struct key {

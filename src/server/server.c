@@ -32,6 +32,7 @@ struct mebi__server {
     char *config_path, *machine;
     char cookie[24];
     int64_t started;
+    double began;
 };
 
 /* ---- parts ---- */
@@ -119,7 +120,8 @@ mebi_status mebi__server_open(const mebi__server_params *p, mebi__server **out, 
         return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the server.");
     }
     s->log = p->log;
-    s->started = mebi__moment_now();
+    s->started = mebi__wall_ms();
+    s->began = mebi__now_seconds();
     pthread_mutex_init(&s->config_lock, NULL);
     pthread_mutex_init(&s->vitals.lock, NULL);
     mebi_status status = open_parts(s, p, err);
@@ -233,6 +235,10 @@ struct mebi__checks *mebi__server_checks(mebi__server *s) {
 
 const char *mebi__server_machine(const mebi__server *s) {
     return s->machine;
+}
+
+double mebi__server_uptime(const mebi__server *s) {
+    return mebi__now_seconds() - s->began;
 }
 
 int64_t mebi__server_started(const mebi__server *s) {

@@ -80,5 +80,6 @@ struct mebi__vitals *mebi__server_vitals(mebi__server *server);
 struct mebi__checks *mebi__server_checks(mebi__server *server);
 const char *mebi__server_machine(const mebi__server *server);
 int64_t mebi__server_started(const mebi__server *server); /* milliseconds since 1970 */
+double mebi__server_uptime(const mebi__server *server);   /* seconds, whatever the clock did since */
 
 #endif

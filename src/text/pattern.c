@@ -237,12 +237,6 @@ mebi_status mebi__search_begin(const mebi__pattern *p, mebi__search *s, mebi_err
     if (!s->data || !s->context)
         return mebi__fail(err, MEBI_NO_MEMORY, "No memory to cut a text into words.");
     pcre2_set_heap_limit(s->context, HEAP_LIMIT);
-    if (p->with_jit) {
-        s->stack = pcre2_jit_stack_create(32 << 10, JIT_STACK, p->general);
-        if (!s->stack)
-            return mebi__fail(err, MEBI_NO_MEMORY, "No memory to cut a text into words.");
-        pcre2_jit_stack_assign(s->context, NULL, s->stack);
-    }
     return MEBI_OK;
 }
 
@@ -265,6 +259,19 @@ static size_t character_at(const mebi__search *s, size_t at) {
     return c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
 }
 
+/* Compiled patterns have 32 KiB of the thread's own stack, which is enough for nearly all texts. A larger one is
+ * mapped, and unmapping it interrupts all threads of the process: so it comes when it is needed. */
+static int match(mebi__search *s) {
+    for (;;) {
+        int n = pcre2_match(s->pattern->code, (PCRE2_SPTR)s->text, s->bytes, s->from,
+                            PCRE2_NO_UTF_CHECK, s->data, s->context);
+        if (n != PCRE2_ERROR_JIT_STACKLIMIT || s->stack) return n;
+        s->stack = pcre2_jit_stack_create(32 << 10, JIT_STACK, s->pattern->general);
+        if (!s->stack) return PCRE2_ERROR_NOMEMORY;
+        pcre2_jit_stack_assign(s->context, NULL, s->stack);
+    }
+}
+
 /* The next match at or after s->from, or none: then match_begin and match_end are the text's end.
  */
 static mebi_status find(mebi__search *s, mebi_error *err) {
@@ -272,8 +279,7 @@ static mebi_status find(mebi__search *s, mebi_error *err) {
     if (s->from > s->bytes) return MEBI_OK;
     size_t steps = STEPS + 8 * (s->bytes - s->from);
     pcre2_set_match_limit(s->context, (uint32_t)(steps < INT32_MAX ? steps : INT32_MAX));
-    int n = pcre2_match(s->pattern->code, (PCRE2_SPTR)s->text, s->bytes, s->from,
-                        PCRE2_NO_UTF_CHECK, s->data, s->context);
+    int n = match(s);
     if (n == PCRE2_ERROR_NOMATCH) return MEBI_OK;
     if (n == PCRE2_ERROR_NOMEMORY)
         return mebi__fail(err, MEBI_NO_MEMORY, "No memory to cut a text into words.");
