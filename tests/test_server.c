@@ -62,6 +62,9 @@ static void answers_and_refuses(void **state) {
     assert_true(has_head("Allow: GET, HEAD, POST"));
     assert_status(get("BREW /healthz"), 405);
     assert_status(get("OPTIONS /api/v1/jobs"), 405);
+    /* Not those of /api/v1/images/{id}. */
+    assert_status(get("DELETE /api/v1/images/zip"), 405);
+    assert_true(has_head("Allow: POST\r\n"));
     assert_false(has_head("Access-Control-"));
     assert_status(get("HEAD /healthz"), 200);
     assert_string_equal(body, "");
@@ -185,6 +188,7 @@ static void logs_in_and_out(void **state) {
     assert_error(ask_guarded("GET /api/v1/jobs", cookie, NULL), 401, "unauthorized");
     assert_status(ask(open_one.port, "GET /api/v1/session", NULL), 200);
     assert_non_null(strstr(body, "none"));
+    assert_error(ask(open_one.port, "POST /api/v1/session", "{}"), 422, "bad_request");
 }
 
 /* Runs last of those with a token: this address is kept out after it. */

@@ -188,6 +188,48 @@ static void refuses_orders(void **state) {
     assert_error(ask(the.port, "GET /api/v1/images?q=%ff", NULL), 400, "bad_request");
 }
 
+/* A value that is empty, or none of those that are described, is refused and not taken for none. */
+static void refuses_queries(void **state) {
+    static const char *const bad[] = {"jobs?limit=",
+                                      "jobs?limit=0",
+                                      "jobs?cursor=",
+                                      "jobs?state=",
+                                      "jobs?state=done,",
+                                      "jobs?state=done,,failed",
+                                      "images?limit=0",
+                                      "images?limit=",
+                                      "images?seed=",
+                                      "images?trashed=",
+                                      "images?trashed=yes",
+                                      "images?job=",
+                                      "images/none/file?download=yes",
+                                      "system/memory?since=",
+                                      "system/memory?since=-1",
+                                      "system/memory?since=1e999",
+                                      "system/memory?since=nan"};
+    char line[120];
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(line, sizeof line, "GET /api/v1/%s", bad[i]);
+        assert_error(ask(the.port, line, NULL), 400, "bad_request");
+    }
+    assert_error(on_id("DELETE", "images", "none", "?forever=", NULL), 400, "bad_request");
+    assert_status(ask(the.port, "GET /api/v1/jobs?state=done,done", NULL), 200);
+    assert_status(ask(the.port, "GET /api/v1/images?q=&trashed=false", NULL), 200);
+    assert_status(ask(the.port, "GET /api/v1/system/memory?since=1.5e9", NULL), 200);
+}
+
+/* An integer that no machine word holds is JSON: refused where a field has limits, else not used. */
+static void takes_huge_integers(void **state) {
+    (void)state;
+    assert_error(post("/api/v1/jobs", "{\"prompt\":\"a\",\"seed\":-123456789012345678901}"), 422,
+                 "bad_request");
+    assert_non_null(strstr(body, "\"field\":\"seed\""));
+    assert_status(post("/api/v1/plan", "{\"prompt\":\"a\",\"odd\":123456789012345678901," SMALL "}"),
+                  200);
+    assert_non_null(strstr(body, "There is no field 'odd'"));
+}
+
 static void queues_and_cancels(void **state) {
     char first[MEBI__JOB_ID], id[MEBI__JOB_ID];
     (void)state;
@@ -511,7 +553,8 @@ int main(void) {
         cmocka_unit_test(plans_many),
         cmocka_unit_test(refuses_what_is_too_big),
         cmocka_unit_test(makes_a_picture),
-        cmocka_unit_test(refuses_orders),
+        cmocka_unit_test(refuses_orders), cmocka_unit_test(refuses_queries),
+        cmocka_unit_test(takes_huge_integers),
         cmocka_unit_test(queues_and_cancels),
         cmocka_unit_test(tells_events),
         cmocka_unit_test(tells_many),

@@ -497,6 +497,7 @@ static void tells_progress_and_is_interrupted(void **state) {
         nap_ms(5);
     }
     assert_true(seen);
+    assert_int_equal(ask(the.port, "GET /sdapi/v1/progress?skip_current_image=perhaps", NULL), 422);
     o = get_json(the.port, "/sdapi/v1/progress?skip_current_image=true");
     assert_true(json_is_null(json_object_get(o, "current_image")));
     json_decref(o);

@@ -27,7 +27,6 @@ typedef struct texts {
 
 static int number(const char *text, int64_t most, int64_t *n) {
     size_t length = strlen(text);
-    if (length == 0) return 1;
     if (length > 16 || strspn(text, "0123456789") != length) return 0;
     *n = strtoll(text, NULL, 10);
     return *n <= most;
@@ -35,23 +34,34 @@ static int number(const char *text, int64_t most, int64_t *n) {
 
 static int truth(const char *text, int *yes) {
     *yes = strcmp(text, "1") == 0 || strcmp(text, "true") == 0;
-    return *yes || !*text || strcmp(text, "0") == 0 || strcmp(text, "false") == 0;
+    return *yes || strcmp(text, "0") == 0 || strcmp(text, "false") == 0;
+}
+
+/* The same of the query itself, where it is one of two or not given. 0: *answer says what is wrong. */
+static int query_truth(const mebi__http_request *q, const char *name, int *yes,
+                       mebi__http_answer *a) {
+    char text[8];
+    int found = mebi__http_query(q, name, text, sizeof text);
+    *yes = 0;
+    if (found == 0 || (found > 0 && truth(text, yes))) return 1;
+    mebi__answer_error_about(a, 0, MEBI__ERROR_BAD_REQUEST, "This takes 1 or 0.", name, NULL);
+    return 0;
 }
 
 /* The name of what is no good; NULL: all is. */
 static const char *fill_query(const texts *t, mebi__image_query *o) {
     int64_t width = 0, height = 0, limit = 0;
-    if (!number(t->width, 1 << 20, &width)) return "width";
-    if (!number(t->height, 1 << 20, &height)) return "height";
-    if (!number(t->seed, INT64_MAX, &o->seed)) return "seed";
+    if (*t->width && !number(t->width, 1 << 20, &width)) return "width";
+    if (*t->height && !number(t->height, 1 << 20, &height)) return "height";
+    if (*t->seed && !number(t->seed, INT64_MAX, &o->seed)) return "seed";
     if (*t->from && !mebi__moment_read(t->from, &o->from_ms)) return "from";
     if (*t->to && !mebi__moment_read(t->to, &o->to_ms)) return "to";
     /* A day alone is meant with all its hours. */
     if (*t->to && !strchr(t->to, 'T')) o->to_ms += 24 * 3600 * 1000;
-    if (!truth(t->favourite, &o->favourite)) return "favourite";
-    if (!truth(t->trashed, &o->trashed)) return "trashed";
-    if (!number(t->cursor, INT64_MAX, &o->cursor)) return "cursor";
-    if (!number(t->limit, 1 << 20, &limit)) return "limit";
+    if (*t->favourite && !truth(t->favourite, &o->favourite)) return "favourite";
+    if (*t->trashed && !truth(t->trashed, &o->trashed)) return "trashed";
+    if (*t->cursor && !number(t->cursor, INT64_MAX, &o->cursor)) return "cursor";
+    if (*t->limit && (!number(t->limit, 1 << 20, &limit) || limit == 0)) return "limit";
     o->width = (int)width, o->height = (int)height, o->limit = limit > 500 ? 500 : (int)limit;
     o->by_seed = *t->seed != 0;
     o->text = t->q;
@@ -75,8 +85,11 @@ static const char *read_query(const mebi__http_request *q, texts *t, mebi__image
                {"cursor", t->cursor, sizeof t->cursor},
                {"limit", t->limit, sizeof t->limit},
                {"job", t->job, sizeof t->job}};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (mebi__http_query(q, all[i].name, all[i].to, all[i].room) < 0) return all[i].name;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        int found = mebi__http_query(q, all[i].name, all[i].to, all[i].room);
+        /* All pictures have an empty text in them; an empty number is a mistake. */
+        if (found < 0 || (found > 0 && !*all[i].to && all[i].to != t->q)) return all[i].name;
+    }
     return fill_query(t, o);
 }
 
@@ -168,15 +181,10 @@ static void remove_forever(mebi__server *server, const mebi__http_request *q,
 
 void mebi__api_image_delete(mebi__server *server, const mebi__http_request *q,
                             mebi__http_answer *a) {
-    char forever[8];
-    int yes = 0;
+    int yes;
     mebi__images found = {0};
     mebi_error err = {0};
-    if (mebi__http_query(q, "forever", forever, sizeof forever) < 0 || !truth(forever, &yes)) {
-        mebi__answer_error_about(a, 0, MEBI__ERROR_BAD_REQUEST, "forever takes 1 or 0.", "forever",
-                                 NULL);
-        return;
-    }
+    if (!query_truth(q, "forever", &yes, a)) return;
     if (yes) {
         remove_forever(server, q, a);
         return;
@@ -233,9 +241,8 @@ static void send_file(mebi__server *server, const mebi__http_request *q, int thu
 }
 
 void mebi__api_image_file(mebi__server *server, const mebi__http_request *q, mebi__http_answer *a) {
-    char download[8];
-    int yes = 0;
-    if (mebi__http_query(q, "download", download, sizeof download) > 0) truth(download, &yes);
+    int yes;
+    if (!query_truth(q, "download", &yes, a)) return;
     send_file(server, q, 0, a);
     if (yes && a->status == 200)
         mebi__answer_header(a, "Content-Disposition", "attachment; filename=\"mebi_%.55s.png\"",

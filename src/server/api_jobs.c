@@ -75,16 +75,16 @@ void mebi__api_submit(mebi__server *server, const mebi__http_request *q, mebi__h
 
 /* ---- lists ---- */
 
-/* A whole number of the query; 0: *answer says what is wrong with it. */
-static int query_number(const mebi__http_request *q, const char *name, int64_t *n,
-                        mebi__http_answer *a) {
+/* A whole number of the query, from `least`; 0: *answer says what is wrong with it. */
+static int query_number(const mebi__http_request *q, const char *name, int64_t least,
+                        int64_t *n, mebi__http_answer *a) {
     char text[24];
     int found = mebi__http_query(q, name, text, sizeof text);
-    if (found == 0 || (found > 0 && !*text)) return 1;
+    if (found == 0) return 1;
     size_t length = strlen(text);
-    if (found > 0 && length < 16 && strspn(text, "0123456789") == length) {
+    if (found > 0 && length > 0 && length < 16 && strspn(text, "0123456789") == length) {
         *n = strtoll(text, NULL, 10);
-        return 1;
+        if (*n >= least) return 1;
     }
     mebi__answer_error_about(a, 0, MEBI__ERROR_BAD_REQUEST, "This takes a whole number.", name,
                              NULL);
@@ -96,16 +96,19 @@ static int query_states(const mebi__http_request *q, unsigned *states, mebi__htt
     char text[120];
     int found = mebi__http_query(q, "state", text, sizeof text), good = found >= 0;
     *states = 0;
-    for (char *p = text; good && *p;) {
+    const char *p = text;
+    for (int more = found > 0; good && more;) {
         size_t length = strcspn(p, ",");
-        unsigned before = *states;
+        good = 0;
         for (int s = 0; s < MEBI__JOB_STATES; s++) {
             const char *name = mebi__job_state_name((mebi__job_state)s);
-            if (strlen(name) == length && strncmp(p, name, length) == 0) *states |= 1u << s;
+            if (strlen(name) != length || strncmp(p, name, length) != 0) continue;
+            *states |= 1u << s;
+            good = 1;
         }
-        good = *states != before || length == 0;
         p += length;
-        p += *p == ',';
+        more = *p == ',';
+        p += more;
     }
     if (!good)
         mebi__answer_error_about(
@@ -120,7 +123,7 @@ void mebi__api_jobs(mebi__server *server, const mebi__http_request *q, mebi__htt
     unsigned states;
     mebi__job_list list = {0};
     mebi_error err = {0};
-    if (!query_number(q, "limit", &limit, a) || !query_number(q, "cursor", &cursor, a) ||
+    if (!query_number(q, "limit", 1, &limit, a) || !query_number(q, "cursor", 0, &cursor, a) ||
         !query_states(q, &states, a))
         return;
     mebi_status status = mebi__jobs_list(mebi__server_jobs(server), states,

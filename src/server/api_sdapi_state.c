@@ -43,11 +43,26 @@ static json_t *state_of(const mebi__job *job) {
                      "sampling_step", p->step, "sampling_steps", job ? job->request.steps : 0);
 }
 
+/* 0: *answer says what is wrong. */
+static int wants_preview(const mebi__http_request *q, int *wanted, mebi__http_answer *a) {
+    char skip[8];
+    int found = mebi__http_query(q, "skip_current_image", skip, sizeof skip);
+    int yes = found > 0 && (strcasecmp(skip, "true") == 0 || strcmp(skip, "1") == 0);
+    *wanted = !yes;
+    if (found == 0 || yes ||
+        (found > 0 && (strcasecmp(skip, "false") == 0 || strcmp(skip, "0") == 0)))
+        return 1;
+    mebi__answer_error_about(a, 422, MEBI__ERROR_BAD_REQUEST,
+                             "skip_current_image takes true or false.", "skip_current_image", NULL);
+    return 0;
+}
+
 void mebi__api_sdapi_progress(mebi__server *server, const mebi__http_request *q,
                               mebi__http_answer *a) {
-    char skip[8] = "";
+    int shows;
     mebi_error err = {0};
     mebi__job *job = NULL;
+    if (!wants_preview(q, &shows, a)) return;
     mebi__queue queue = mebi__jobs_queue(mebi__server_jobs(server));
     mebi_status status = MEBI_OK;
     if (*queue.job) status = mebi__jobs_get(mebi__server_jobs(server), queue.job, &job, &err);
@@ -55,14 +70,12 @@ void mebi__api_sdapi_progress(mebi__server *server, const mebi__http_request *q,
         mebi__answer_failure(a, status, &err);
         return;
     }
-    mebi__http_query(q, "skip_current_image", skip, sizeof skip);
-    int shows = job && strcasecmp(skip, "true") != 0 && strcmp(skip, "1") != 0;
     double left = job ? job->progress.at.seconds_left : 0;
     mebi__answer_json(a, 200,
                       json_pack("{s:f, s:f, s:o, s:o, s:s?}", "progress",
                                 job ? job->progress.at.fraction : 0.0, "eta_relative",
                                 left > 0 ? left : 0.0, "state", state_of(job), "current_image",
-                                shows ? newest_preview(server, job->id) : json_null(), "textinfo",
+                                job && shows ? newest_preview(server, job->id) : json_null(), "textinfo",
                                 job ? mebi_stage_name(job->progress.at.stage) : NULL));
     mebi__job_free(&job);
 }

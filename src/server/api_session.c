@@ -52,10 +52,10 @@ void mebi__api_login(mebi__server *server, const mebi__http_request *q, mebi__ht
     }
     json_t *body = mebi__body_read(q, a);
     if (!body) return;
-    if (!guard->token) answer_state(a, "none");
-    else if (!mebi__fields_read(table, 1, body, &token, NULL, &fault) || !token)
+    if (!mebi__fields_read(table, 1, body, &token, NULL, &fault) || !token)
         mebi__answer_error_about(a, 422, MEBI__ERROR_BAD_REQUEST,
                                  "Send the token: {\"token\": \"...\"}.", "token", NULL);
+    else if (!guard->token) answer_state(a, "none");
     else try_token(server, q, token, a);
     json_decref(body);
 }

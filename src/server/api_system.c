@@ -9,6 +9,7 @@
 #include "server/view.h"
 #include "server/vitals.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -120,11 +121,12 @@ void mebi__api_system(mebi__server *server, const mebi__http_request *q, mebi__h
 }
 
 void mebi__api_memory(mebi__server *server, const mebi__http_request *q, mebi__http_answer *a) {
-    char text[32], *end = text;
+    char text[64], *end = text;
     double since = -1;
     int found = mebi__http_query(q, "since", text, sizeof text);
-    if (found > 0 && *text) since = strtod(text, &end);
-    if (found < 0 || (found > 0 && *text && (*end || text[strspn(text, "0123456789.")]))) {
+    if (found > 0) since = strtod(text, &end);
+    if (found < 0 || (found > 0 && (*end || *text < '0' || *text > '9' || !isfinite(since) ||
+                                    text[strspn(text, "0123456789.eE+-")]))) {
         mebi__answer_error_about(a, 0, MEBI__ERROR_BAD_REQUEST,
                                  "since takes seconds since the server's start.", "since", NULL);
         return;

@@ -110,7 +110,7 @@ static void work(void *context) {
     check *one = newest(c);
     const mebi__check_order how = {one->is_bench, one->quick, c, on_progress, is_stopping};
     one->state = RUNNING;
-    one->started = mebi__moment_now();
+    one->started = mebi__wall_ms();
     changed(c, one);
     json_t *report = c->ways.run(c->ways.context, &how, &html, &err);
     pthread_mutex_lock(&c->lock);
@@ -119,7 +119,7 @@ static void work(void *context) {
     one->state = report ? DONE : FAILED;
     if (report) one->fraction = 1;
     one->left = -1;
-    one->finished = mebi__moment_now();
+    one->finished = mebi__wall_ms();
     say(one, report ? "" : err.text);
     changed(c, one);
 }
@@ -129,7 +129,7 @@ static void ended(void *context, int ran) {
     if (ran) return;
     pthread_mutex_lock(&c->lock);
     newest(c)->state = CANCELLED;
-    newest(c)->finished = mebi__moment_now();
+    newest(c)->finished = mebi__wall_ms();
     changed(c, newest(c));
 }
 
@@ -204,7 +204,7 @@ static check *begin(mebi__checks *c, const order *o) {
     empty(one);
     snprintf(one->id, sizeof one->id, "check-%d", c->count);
     one->is_bench = o->kind == 1, one->quick = o->quick;
-    one->created = mebi__moment_now();
+    one->created = mebi__wall_ms();
     one->left = -1;
     return one;
 }

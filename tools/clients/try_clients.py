@@ -3,18 +3,16 @@ import argparse
 import base64
 import contextlib
 import io
-import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-import urllib.request
 
 import openai
 import requests
 import webuiapi
 from PIL import Image
+
+from serving import server
 
 checks = []
 SMALL = "64x64"
@@ -34,30 +32,6 @@ def picture(data):
     image = Image.open(io.BytesIO(base64.b64decode(data)))
     image.load()
     return image
-
-
-@contextlib.contextmanager
-def server(mebi, model):
-    """A server with a folder of its own; its address."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        process = subprocess.Popen([mebi, "serve", "-m", model, "--port", str(port), "--data", folder],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        url = f"http://127.0.0.1:{port}"
-        try:
-            for _ in range(600):
-                with contextlib.suppress(OSError):
-                    if urllib.request.urlopen(url + "/healthz").status == 200:
-                        break
-                time.sleep(0.1)
-            else:
-                raise RuntimeError("the server never came to be ready")
-            yield url
-        finally:
-            process.terminate()
-            process.wait(60)
 
 
 def gone_jobs(url):
@@ -218,7 +192,8 @@ def main():
     parser.add_argument("--url", help="of a server that runs, without a slash at the end")
     arguments = parser.parse_args()
     bad = 0
-    with contextlib.nullcontext(arguments.url) if arguments.url else server(arguments.mebi, arguments.model) as url:
+    own = contextlib.nullcontext((arguments.url, None)) if arguments.url else server(arguments.mebi, arguments.model)
+    with own as (url, _):
         for one in checks:
             began = time.monotonic()
             try:
