@@ -124,7 +124,7 @@ static void try_texts(const char *text) {
     json_decref(mebi__parameters_read_own(text));
     require(!mebi__guard_authorization(guard, text)); /* there is no token */
     (void)mebi__guard_host(guard, text, "127.0.0.1");
-    (void)mebi__guard_origin(text, "localhost");
+    (void)mebi__guard_origin(text, "localhost", 0);
     int refusal = mebi__uri_split(text, path, sizeof path, query, sizeof query);
     require(refusal != 0 || !strstr(path, "/."));
     if (mebi__moment_read(text, &ms)) require(ms >= 0);

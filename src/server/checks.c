@@ -3,9 +3,9 @@
 #include "server/checks.h"
 
 #include "base/memory.h"
+#include "base/os.h"
 #include "server/api.h"
 #include "server/fields.h"
-#include "server/moment.h"
 #include "server/view.h"
 
 #include <pthread.h>
