@@ -129,8 +129,8 @@ static const struct {
     {"/api/v1/images?to=9999-12-31", 200}, {"/api/v1/images?job=1%27%20OR%20%271%27=%271", 200},
     {"/api/v1/images?favourite=maybe", 400}, {"/api/v1/jobs?state=%27", 400}, {"/api/v1/jobs?state=odd", 400},
     {"/api/v1/jobs?limit=99999999999999999999", 400}, {"/api/v1/jobs?limit=-1", 400}, {"/api/v1/jobs?cursor=x", 400},
-    {"/api/v1/jobs?limit=0", 200}, {"/api/v1/system/memory?since=nan", 400}, {"/api/v1/system/memory?since=-1", 400},
-    {"/healthz?" MARK, 200}, {"/healthz?\xff\xfe", 200}, {"/sdapi/v1/progress?skip_current_image=%ff", 200},
+    {"/api/v1/jobs?limit=0", 400}, {"/api/v1/system/memory?since=nan", 400}, {"/api/v1/system/memory?since=-1", 400},
+    {"/healthz?" MARK, 200}, {"/healthz?\xff\xfe", 200}, {"/sdapi/v1/progress?skip_current_image=%ff", 422},
 };
 /* clang-format on */
 
