@@ -6,9 +6,11 @@
 #include "base/os.h"
 #include "base/pool.h"
 #include "base/rng.h"
+#include "base/writer.h"
 #include "model_files.h"
 #include "weights/safetensors.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
@@ -16,6 +18,8 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 /* A small generator of the tests' own: the same cases in every run. */
@@ -672,6 +676,59 @@ static void a_failed_write_leaves_nothing(void **state) {
     remove_path(folder.text);
 }
 
+/* In the place of the system's: in what order a file and its folder were synced, and what stood under the
+ * file's name then. */
+static char syncs[200];
+static const char *synced_path;
+static int sync_fails;
+
+int fsync(int fd) {
+    struct stat st;
+    char *text;
+    size_t bytes;
+    mebi_error err = {0};
+    if (synced_path && fstat(fd, &st) == 0 &&
+        mebi__read_file(synced_path, 100, &text, &bytes, &err) == MEBI_OK) {
+        size_t used = strlen(syncs);
+        snprintf(syncs + used, sizeof syncs - used, "%s:%s ", S_ISDIR(st.st_mode) ? "folder" : "file",
+                 text);
+        mebi__free(text);
+    }
+    if (!sync_fails) return (int)syscall(SYS_fsync, fd);
+    errno = EIO;
+    return -1;
+}
+
+static mebi_status replace_durably(const char *path, const char *text, mebi_error *err) {
+    mebi__writer w;
+    assert_mebi_ok(mebi__writer_open(path, &w, err), err);
+    assert_mebi_ok(mebi__writer_append(&w, text, strlen(text), err), err);
+    return mebi__writer_replace_durably(&w, err);
+}
+
+static void a_durable_replacement_is_synced_before_and_after(void **state) {
+    path_text folder = make_folder(), path = path_of("%s/f", folder.text);
+    char *text;
+    size_t bytes;
+    mebi_error err = {0};
+    (void)state;
+    write_text(path.text, "old");
+    synced_path = path.text;
+    *syncs = 0;
+    assert_mebi_ok(replace_durably(path.text, "new", &err), &err);
+    assert_string_equal(syncs, "file:old folder:new ");
+    sync_fails = 1;
+    assert_int_equal(replace_durably(path.text, "lost", &err), MEBI_IO);
+    sync_fails = 0;
+    synced_path = NULL;
+    err = (mebi_error){0};
+    assert_mebi_ok(mebi__read_file(path.text, 100, &text, &bytes, &err), &err);
+    assert_string_equal(text, "new");
+    mebi__free(text);
+    unlink(path.text);
+    assert_int_equal(rmdir(folder.text), 0); /* nothing else is left */
+}
+
 static void paths_are_joined(void **state) {
     (void)state;
     static const char *const cases[][3] = {
@@ -769,6 +826,7 @@ int main(void) {
         cmocka_unit_test(folders_are_made),
         cmocka_unit_test(written_files_are_whole_and_never_replaced),
         cmocka_unit_test(a_failed_write_leaves_nothing),
+        cmocka_unit_test(a_durable_replacement_is_synced_before_and_after),
         cmocka_unit_test(paths_are_joined),
         cmocka_unit_test(figures_of_the_system_are_sane),
         cmocka_unit_test(what_is_not_free_is_not_touched),

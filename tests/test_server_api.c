@@ -3,6 +3,8 @@
 #include "server_client.h"
 
 #include <signal.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
 
 #define SMALL "\"width\":64,\"height\":64,\"steps\":2"
 
@@ -498,6 +500,20 @@ static void tells_of_itself(void **state) {
     assert_error(on_id("GET", "checks", "none", "", NULL), 404, "not_found");
 }
 
+/* In the place of the system's: which of the settings' file and its folder were synced. */
+static atomic_int synced;
+enum { SYNCED_FILE = 1, SYNCED_FOLDER = 2 };
+
+int fsync(int fd) {
+    char link[60], path[400];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    path[n > 0 ? n : 0] = 0;
+    if (strstr(path, "/config.yaml.")) atomic_fetch_or(&synced, SYNCED_FILE);
+    if (strcmp(path, the.folder.text) == 0) atomic_fetch_or(&synced, SYNCED_FOLDER);
+    return (int)syscall(SYS_fsync, fd);
+}
+
 static int put(const char *data) {
     return ask(the.port, "PUT /api/v1/settings", data);
 }
@@ -506,9 +522,11 @@ static void changes_settings(void **state) {
     mebi__config read = {.path = NULL};
     mebi_error err = {0};
     (void)state;
+    atomic_store(&synced, 0);
     assert_status(
         put("{\"steps\":5,\"output.naming\":\"a_%seed \\\"x\\\" \u00e4\",\"budget\":\"80%\"}"),
         200);
+    assert_int_equal(atomic_load(&synced), SYNCED_FILE | SYNCED_FOLDER);
     assert_mebi_ok(mebi__config_read(&read, the.own_config.text, &err), &err);
     assert_int_equal(mebi__config_integer(&read, MEBI__SET_STEPS), 5);
     assert_string_equal(mebi__config_text(&read, MEBI__SET_OUTPUT_NAMING), "a_%seed \"x\" \u00e4");

@@ -507,6 +507,59 @@ static void tells_progress_and_is_interrupted(void **state) {
     assert_status(ask(the.port, "POST /sdapi/v1/interrupt", "{}"), 200); /* nothing runs */
 }
 
+/* The state of the job of this prompt, the newest if there are several; "" if there is none. */
+static const char *state_of(const char *prompt) {
+    static char state[20];
+    json_t *o = get_json(the.port, "/api/v1/jobs?limit=50"), *job;
+    size_t i;
+    *state = 0;
+    json_array_foreach(
+        json_object_get(o, "jobs"), i,
+        job) if (!*state && strcmp(text_at(json_object_get(job, "request"), "prompt"), prompt) == 0)
+        snprintf(state, sizeof state, "%s", text_at(job, "state"));
+    json_decref(o);
+    return state;
+}
+
+static void await_state(const char *prompt, const char *wanted) {
+    for (int i = 0; i < 600; i++) {
+        if (strcmp(state_of(prompt), wanted) == 0) return;
+        nap_ms(20);
+    }
+    fail_msg("%s is %s, not %s", prompt, state_of(prompt), wanted);
+}
+
+#define LONG "\"width\":256,\"height\":256,\"steps\":120"
+
+static void interrupts_its_own_first(void **state) {
+    (void)state;
+    assert_status(ask(the.port, "POST /api/v1/jobs", "{\"prompt\":\"page\"," LONG "}"), 202);
+    await_state("page", "running");
+    int older = begin_asking(the.port, TXT2IMG, "{\"prompt\":\"older\"," LONG "}");
+    await_state("older", "queued");
+    nap_ms(5);
+    int newer = begin_asking(the.port, TXT2IMG, "{\"prompt\":\"newer\"," LONG "}");
+    await_state("newer", "queued");
+    assert_status(ask(the.port, "POST /sdapi/v1/interrupt", NULL), 200);
+    assert_int_equal(read_reply(newer), 409);
+    assert_string_equal(state_of("page"), "running");
+    assert_string_equal(state_of("older"), "queued");
+    assert_status(ask(the.port, "POST /sdapi/v1/interrupt", NULL), 200);
+    assert_int_equal(read_reply(older), 409);
+    assert_string_equal(state_of("page"), "running");
+    assert_status(ask(the.port, "POST /sdapi/v1/interrupt", NULL), 200); /* nothing of its own */
+    await_state("page", "cancelled");
+    int first_one = begin_asking(the.port, TXT2IMG, "{\"prompt\":\"own\"," LONG "}");
+    await_state("own", "running");
+    int waiting = begin_asking(the.port, TXT2IMG, "{\"prompt\":\"next\"," LONG "}");
+    await_state("next", "queued");
+    assert_status(ask(the.port, "POST /sdapi/v1/interrupt", NULL), 200);
+    assert_int_equal(read_reply(first_one), 409);
+    await_state("next", "running");
+    assert_status(ask(the.port, "POST /sdapi/v1/interrupt", NULL), 200);
+    assert_int_equal(read_reply(waiting), 409);
+}
+
 static void lists_what_there_is(void **state) {
     static const char *const empty[] = {"upscalers",     "loras",  "prompt-styles",
                                         "hypernetworks", "sd-vae", "face-restorers"};
@@ -547,7 +600,8 @@ static void reads_pngs_for_webui(void **state) {
                                       "{\"image\":\"*\"}",
                                       "{\"image\":\"data:image/png;base64,\"}"};
     (void)state;
-    json_t *o = asked(TXT2IMG, "{\"prompt\":\"an apple\",\"seed\":31,\"cfg_scale\":2.5," SMALL "}", 200);
+    json_t *o =
+        asked(TXT2IMG, "{\"prompt\":\"an apple\",\"seed\":31,\"cfg_scale\":2.5," SMALL "}", 200);
     json_t *sent =
         json_pack("{s:o}", "image",
                   json_sprintf("data:image/png;base64,%s", json_string_value(first(o, "images"))));
@@ -586,6 +640,7 @@ int main(void) {
         cmocka_unit_test(makes_pictures_for_webui),
         cmocka_unit_test(says_what_it_did_not_use),
         cmocka_unit_test(tells_progress_and_is_interrupted),
+        cmocka_unit_test(interrupts_its_own_first),
         cmocka_unit_test(lists_what_there_is),
         cmocka_unit_test(reads_pngs_for_webui),
     };

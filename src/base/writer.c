@@ -103,6 +103,17 @@ mebi_status mebi__writer_replace(mebi__writer *writer, mebi_error *err) {
     return status;
 }
 
+mebi_status mebi__writer_replace_durably(mebi__writer *writer, mebi_error *err) {
+    mebi_status status = MEBI_OK;
+    if (fsync(writer->fd) != 0)
+        status = mebi__fail(err, MEBI_IO, "Syncing %s failed: %s.", writer->path, strerror(errno));
+    else if (rename(writer->temporary, writer->path) != 0)
+        status = mebi__fail(err, MEBI_IO, "%s can't be replaced: %s.", writer->path, strerror(errno));
+    else sync_directory_of(writer->path);
+    mebi__writer_abandon(writer);
+    return status;
+}
+
 void mebi__writer_abandon(mebi__writer *writer) {
     if (writer->temporary && writer->fd >= 0) {
         unlink(writer->temporary); /* the other name, if it was given one, stays */

@@ -27,6 +27,9 @@ MEBI_MUST_USE mebi_status mebi__writer_finish(mebi__writer *writer, int *exists,
 /* For what can be made again: takes the place of what is at path, in one moment; the disk is not waited for, so
  * that after a power cut the file may be an older one, or empty. The writer is closed in any case. */
 MEBI_MUST_USE mebi_status mebi__writer_replace(mebi__writer *writer, mebi_error *err);
+/* The same for what can't be made again: the file and then the directory are synced, so that at no time
+ * anything but the old or the new file is there, whole. */
+MEBI_MUST_USE mebi_status mebi__writer_replace_durably(mebi__writer *writer, mebi_error *err);
 /* Removes what was written. Accepts a closed writer. */
 void mebi__writer_abandon(mebi__writer *writer);
 

@@ -80,13 +80,34 @@ void mebi__api_sdapi_progress(mebi__server *server, const mebi__http_request *q,
     mebi__job_free(&job);
 }
 
-/* The running job, whoever ordered it: this API knows of one alone. */
+static int is_ours(const mebi__job *job) {
+    return strncmp(job->client, MEBI__OTHERS_SDAPI_CLIENT, strlen(MEBI__OTHERS_SDAPI_CLIENT)) == 0;
+}
+
+/* Which to end: the running job if it came over this API, else the newest of this API's that wait,
+ * else the running one after all, for the API knows of one job alone, and who asks means that.
+ * NULL: none. */
+static const mebi__job *to_interrupt(const mebi__job_list *list) {
+    const mebi__job *running = NULL, *waiting = NULL;
+    for (int i = 0; i < list->count; i++) {
+        const mebi__job *job = list->job[i];
+        if (job->state == MEBI__JOB_RUNNING) running = job;
+        else if (is_ours(job) && (!waiting || job->created_ms >= waiting->created_ms))
+            waiting = job;
+    }
+    return waiting && !(running && is_ours(running)) ? waiting : running;
+}
+
 static void interrupt(mebi__server *server, json_t *warnings, mebi__http_answer *a) {
     mebi__cancelled how;
     mebi_error err = {0};
-    mebi__queue queue = mebi__jobs_queue(mebi__server_jobs(server));
-    mebi_status status = MEBI_OK;
-    if (*queue.job) status = mebi__jobs_cancel(mebi__server_jobs(server), queue.job, &how, &err);
+    mebi__jobs *jobs = mebi__server_jobs(server);
+    mebi__job_list list = {0};
+    mebi_status status =
+        mebi__jobs_list(jobs, 1u << MEBI__JOB_RUNNING | 1u << MEBI__JOB_QUEUED, 1, 0, &list, &err);
+    const mebi__job *job = status == MEBI_OK ? to_interrupt(&list) : NULL;
+    if (job) status = mebi__jobs_cancel(jobs, job->id, &how, &err);
+    mebi__job_list_free(&list);
     if (status != MEBI_OK) mebi__answer_failure(a, status, &err);
     else mebi__answer_json(a, 200, json_pack("{s:O}", "warnings", warnings));
     mebi__others_warned(a, warnings);

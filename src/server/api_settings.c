@@ -185,7 +185,7 @@ static mebi_status write_file(const mebi__config *c, const char *path, mebi_erro
     }
     mebi_status status = mebi__writer_open(path, &writer, err);
     if (status == MEBI_OK) status = mebi__writer_append(&writer, text, bytes, err);
-    if (status == MEBI_OK) status = mebi__writer_replace(&writer, err);
+    if (status == MEBI_OK) status = mebi__writer_replace_durably(&writer, err);
     else mebi__writer_abandon(&writer);
     free(text);
     return status;

@@ -122,6 +122,7 @@ int mebi__others_submit(mebi__server *server, const mebi__http_request *q,
     mebi__jobs *jobs = mebi__server_jobs(server);
     mebi__job *job = NULL;
     mebi__job_refused refused = {.why = MEBI__REFUSED_NOT};
+    char client[MEBI__JOB_CLIENT];
     mebi_error err = {0};
     if (!wanted->prompt || !*wanted->prompt) {
         mebi__answer_error_about(a, 422, MEBI__ERROR_BAD_REQUEST,
@@ -130,9 +131,11 @@ int mebi__others_submit(mebi__server *server, const mebi__http_request *q,
                                  "prompt", NULL);
         return 0;
     }
+    snprintf(client, sizeof client, "%s%s",
+             begins(q->path, "/sdapi/") ? MEBI__OTHERS_SDAPI_CLIENT : "", q->address);
     order->after = mebi__jobs_newest_event(jobs);
     mebi_status status =
-        mebi__jobs_submit(jobs, &(mebi__job_order){*wanted, 0, q->address}, &job, &refused, &err);
+        mebi__jobs_submit(jobs, &(mebi__job_order){*wanted, 0, client}, &job, &refused, &err);
     if (status == MEBI_OK) memcpy(order->job, job->id, sizeof order->job);
     else {
         add_fitting(&refused, wanted->cfg, &err);

@@ -25,6 +25,10 @@ typedef struct mebi__others_order {
     int64_t after; /* an event before its first */
 } mebi__others_order;
 
+/* Before the address, in the client of jobs that came over AUTOMATIC1111's API: an interrupt there
+ * is meant for these. */
+#define MEBI__OTHERS_SDAPI_CLIENT "sdapi "
+
 /* Submits. 0: *answer says why not, and what would fit. */
 int mebi__others_submit(mebi__server *server, const mebi__http_request *request,
                         const mebi_request *wanted, mebi__others_order *order,
