@@ -9,7 +9,7 @@
 
 #include <fcntl.h>
 
-enum { SMALL_SIDE = 16, SMALL_ORDERS = 200 };
+enum { SMALL_SIDE = 16, SMALL_ORDERS = 16 };
 
 static mebi__server *server;
 static fake engine;
@@ -23,7 +23,7 @@ static inline void require(int condition) {
     if (!condition) abort();
 }
 
-/* Small ones fit, so that a run takes no time, and so many of them that the folder stays small. */
+/* Small ones fit, so that a run takes no time, and so many of them that lists stay short. */
 static inline mebi_status small_plan(void *context, const mebi_request *r, mebi_plan *p,
                                      mebi_error *err) {
     mebi_status status = fake_plan(context, r, p, err);
