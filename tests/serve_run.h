@@ -90,6 +90,7 @@ static inline void assert_refuses(served *s, const char *const *more, const char
     if (comes_up(s, &code)) {
         kill(s->pid, SIGKILL);
         waitpid(s->pid, NULL, 0);
+        s->pid = 0;
         fail_msg("mebi serve did not mind");
     }
     if (code < 1 || code > 2 || !strstr(s->said, words)) fail_msg("%d, without \"%s\": %s", code, words, s->said);
@@ -151,7 +152,9 @@ static inline const char *job_state_of(const served *s, const char *id) {
 static inline void await_state(const served *s, const char *id, const char *wanted) {
     for (int i = 0; i < 3000; i++, nap_ms(20))
         if (strcmp(job_state_of(s, id), wanted) == 0) return;
-    fail_msg("Job %s is %s, not %s", id, job_state_of(s, id), wanted);
+    path_text is = path_of("%s", job_state_of(s, id));
+    ask(s->port, "GET /healthz", NULL);
+    fail_msg("Job %s is %s, not %s: %s", id, is.text, wanted, body);
 }
 
 /* Until /healthz has the status, and words in its message. */

@@ -82,6 +82,27 @@ mebi_status mebi__files_take(const char *folder, int *fd, mebi_error *err) {
     return status;
 }
 
+/* ---- the reserve ---- */
+
+enum { RESERVE_BYTES = 192 << 10 };
+
+int mebi__files_take_reserve(const char *folder) {
+    char *path = mebi__files_path(folder, "reserve", NULL, "");
+    int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
+    int held = fd >= 0 && posix_fallocate(fd, 0, RESERVE_BYTES) == 0;
+    if (fd >= 0) close(fd);
+    if (fd >= 0 && !held) unlink(path);
+    mebi__free(path);
+    return held;
+}
+
+int mebi__files_give_reserve(const char *folder) {
+    char *path = mebi__files_path(folder, "reserve", NULL, "");
+    int given = path && unlink(path) == 0;
+    mebi__free(path);
+    return given;
+}
+
 /* ---- moving and removing ---- */
 
 static void sync_folder_of(const char *path) {

@@ -17,6 +17,10 @@ int mebi__files_is_id(const char *text, size_t bytes);
 /* "YYYY-MM/ID.png" of that moment (UTC). */
 void mebi__files_name(const char *id, int64_t ms, char *out, size_t bytes);
 
+/* A file of 192 KiB that stands for room on the disk: given back so that somebody can remove pictures, or look at them, when
+ * nothing else can be written. take: best effort, and nothing if it is there; 1 if it is now. give: 1 if it was there. */
+int mebi__files_take_reserve(const char *folder);
+int mebi__files_give_reserve(const char *folder);
 /* Moves a file, whose folder's parents are made, and waits for the disk. *gone (may be NULL): 1 if there is no file
  * `from`. Replaces `to`. */
 MEBI_MUST_USE mebi_status mebi__files_move(const char *from, const char *to, int *gone,

@@ -86,10 +86,16 @@ static mebi_status move_to(mebi__jobs *jobs, const char *id, mebi__image_place t
                            mebi__images *images, mebi_error *err) {
     *images = (mebi__images){0};
     if (!is_id(id)) return MEBI_OK;
+    mebi_error own = {0};
     mebi__jobs_lock(jobs);
-    mebi_status status = change_place(jobs, id, to, err);
+    mebi_status status = change_place(jobs, id, to, &own);
+    if (to == MEBI__PLACE_TRASH && mebi__jobs_give_reserve(jobs, status)) {
+        own = (mebi_error){0};
+        status = change_place(jobs, id, to, &own);
+    }
     mebi__jobs_unlock(jobs);
-    return status == MEBI_OK ? mebi__store_image(jobs->store, id, images, NULL, err) : status;
+    if (status != MEBI_OK) return mebi__fail(err, status, "%s", own.text);
+    return mebi__store_image(jobs->store, id, images, NULL, err);
 }
 
 mebi_status mebi__jobs_trash(mebi__jobs *jobs, const char *id, mebi__images *images,
@@ -125,10 +131,15 @@ static mebi_status remove_forever(mebi__jobs *jobs, const char *id, int *removed
 mebi_status mebi__jobs_remove(mebi__jobs *jobs, const char *id, int *removed, mebi_error *err) {
     *removed = 0;
     if (!is_id(id)) return MEBI_OK;
+    mebi_error own = {0};
     mebi__jobs_lock(jobs);
-    mebi_status status = remove_forever(jobs, id, removed, err);
+    mebi_status status = remove_forever(jobs, id, removed, &own);
+    if (mebi__jobs_give_reserve(jobs, status)) {
+        own = (mebi_error){0};
+        status = remove_forever(jobs, id, removed, &own);
+    }
     mebi__jobs_unlock(jobs);
-    return status;
+    return status == MEBI_OK ? status : mebi__fail(err, status, "%s", own.text);
 }
 
 /* ---- files ---- */

@@ -78,6 +78,7 @@ struct mebi__jobs {
     double loading;
     mebi__jobs_counters counters;
     int ready; /* 1: the engine is open, and stays so */
+    _Atomic int without_reserve; /* 1: given back, and to be taken again */
     int in_doubt; /* 1: the disk refused something last; the worker tries it */
     void (*work)(void *);
     void (*work_ended)(void *, int);
@@ -138,6 +139,8 @@ void mebi__move_notice(mebi__jobs *jobs, mebi__job *job, const char *sentence);
 
 /* ---- others ---- */
 
+/* jobs.c: after a move that the disk refused: 1 if there is room now, and it may be tried again. Move is held. */
+int mebi__jobs_give_reserve(mebi__jobs *jobs, mebi_status status);
 /* repair.c: before the worker starts. */
 MEBI_MUST_USE mebi_status mebi__jobs_repair(mebi__jobs *jobs, const mebi__store_opened *opened,
                                             mebi_error *err);

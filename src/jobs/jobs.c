@@ -39,6 +39,13 @@ void mebi__jobs_log(const mebi__jobs *jobs, const char *format, ...) {
     jobs->params.log(jobs->params.context, sentence);
 }
 
+int mebi__jobs_give_reserve(mebi__jobs *jobs, mebi_status status) {
+    if (status != MEBI_IO) return 0;
+    int given = mebi__files_give_reserve(jobs->folder);
+    if (given) jobs->without_reserve = 1;
+    return (jobs->store && mebi__store_shrink(jobs->store)) || given;
+}
+
 /* ---- opening and closing ---- */
 
 static void begin_locks(mebi__jobs *jobs) {
@@ -59,22 +66,37 @@ static mebi_status start_worker(mebi__jobs *jobs, mebi_error *err) {
     return MEBI_OK;
 }
 
+static mebi_status open_store(mebi__jobs *jobs, mebi__store_opened *opened, int64_t *first,
+                              mebi_error *err) {
+    char *path = mebi__files_path(jobs->folder, "mebi.db", NULL, "");
+    mebi_status status = path ? mebi__store_open(path, &jobs->store, opened, err)
+                              : mebi__fail(err, MEBI_NO_MEMORY, "No memory for a path.");
+    mebi__free(path);
+    if (status == MEBI_OK)
+        status = mebi__store_reserve_events(jobs->store, MEBI__EVENTS_RESERVED, first, err);
+    return status;
+}
+
 static mebi_status open_all(mebi__jobs *jobs, mebi_error *err) {
     mebi__store_opened opened;
+    int64_t first;
+    mebi_error own = {0};
     if (!jobs->folder || !jobs->model_name)
         return mebi__fail(err, MEBI_NO_MEMORY, "No memory for the jobs.");
     MEBI_TRY(mebi__files_take(jobs->folder, &jobs->lock_fd, err));
-    char *path = mebi__files_path(jobs->folder, "mebi.db", NULL, "");
-    mebi_status status = path ? mebi__store_open(path, &jobs->store, &opened, err)
-                              : mebi__fail(err, MEBI_NO_MEMORY, "No memory for a path.");
-    mebi__free(path);
-    if (status != MEBI_OK) return status;
-    int64_t first;
-    MEBI_TRY(mebi__store_reserve_events(jobs->store, MEBI__EVENTS_RESERVED, &first, err));
+    mebi_status status = open_store(jobs, &opened, &first, &own);
+    if (mebi__jobs_give_reserve(jobs, status)) {
+        /* A disk that was full at the last end, too: then who looks can remove something. */
+        mebi__store_close(&jobs->store);
+        own = (mebi_error){0};
+        status = open_store(jobs, &opened, &first, &own);
+    }
+    if (status != MEBI_OK) return mebi__fail(err, status, "%s", own.text);
     jobs->oldest = first;
     jobs->newest = first - 1;
     jobs->reserved = first + MEBI__EVENTS_RESERVED;
     MEBI_TRY(mebi__jobs_repair(jobs, &opened, err));
+    jobs->without_reserve = !mebi__files_take_reserve(jobs->folder);
     return start_worker(jobs, err);
 }
 

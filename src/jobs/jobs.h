@@ -7,6 +7,7 @@
  *     trash/ID.png            until restored or removed forever
  *     work/JOB.latents        a running job's last saved step
  *     lock                    one process a folder
+ *     reserve                 room on the disk, given back when that is full
  *
  *     mebi__jobs_params params = mebi__jobs_params_default();
  *     params.folder = "/srv/mebi";
@@ -347,7 +348,8 @@ MEBI_MUST_USE mebi_status mebi__jobs_image(mebi__jobs *jobs, const char *id, meb
                                            mebi_error *err);
 MEBI_MUST_USE mebi_status mebi__jobs_set_favourite(mebi__jobs *jobs, const char *id, int favourite,
                                                    mebi__images *images, mebi_error *err);
-/* To the trash, or back. One that is there already stays. */
+/* To the trash, or back. One that is there already stays. This, removing and cancelling are possible on a full disk, too, as
+ * long as the folder's reserve lasts. */
 MEBI_MUST_USE mebi_status mebi__jobs_trash(mebi__jobs *jobs, const char *id, mebi__images *images,
                                            mebi_error *err);
 MEBI_MUST_USE mebi_status mebi__jobs_restore(mebi__jobs *jobs, const char *id,

@@ -344,7 +344,11 @@ mebi_status mebi__jobs_cancel(mebi__jobs *jobs, const char *id, mebi__cancelled 
         }
         mebi__job_free(&job);
         if (status == MEBI_OK) return MEBI_OK;
-        if (status != MEBI_INTERNAL) return mebi__fail(err, status, "%s", own.text);
+        if (status == MEBI_INTERNAL) continue;
+        mebi__jobs_lock(jobs);
+        int again = mebi__jobs_give_reserve(jobs, status);
+        mebi__jobs_unlock(jobs);
+        if (!again) return mebi__fail(err, status, "%s", own.text);
     }
     return mebi__fail(err, MEBI_INTERNAL, "The job %.40s can't be cancelled: %s", id,
                       *own.text ? own.text : "it is between two states.");

@@ -31,6 +31,8 @@ void mebi__store_close(mebi__store **store);
 /* Event ids from *first on, `count` of them, that no other process was or will be given. */
 MEBI_MUST_USE mebi_status mebi__store_reserve_events(mebi__store *store, int64_t count,
                                                      int64_t *first, mebi_error *err);
+/* Gives back what the log takes on the disk, which may be some megabytes: where that is full. 1 if it did. */
+int mebi__store_shrink(mebi__store *store);
 /* Whether the disk takes anything: a number that nobody reads. */
 MEBI_MUST_USE mebi_status mebi__store_try(mebi__store *store, mebi_error *err);
 /* The highest row that a job ever had. */

@@ -242,6 +242,14 @@ mebi_status mebi__store_reserve_events(mebi__store *store, int64_t count, int64_
     return mebi__sql_end(db, status, err);
 }
 
+int mebi__store_shrink(mebi__store *store) {
+    mebi_error err = {0};
+    (void)mebi__store_reader(store); /* who reads keeps the log */
+    mebi_status status = mebi__sql_run(store->writer, &err, "PRAGMA wal_checkpoint(TRUNCATE)", "");
+    mebi__store_read(store);
+    return status == MEBI_OK;
+}
+
 mebi_status mebi__store_try(mebi__store *store, mebi_error *err) {
     /* SQLite writes nothing where nothing changes. */
     return mebi__sql_run(store->writer, err,

@@ -80,9 +80,14 @@ static int is_trusted(mebi__jobs *jobs) {
     pthread_mutex_lock(&jobs->look);
     int doubted = jobs->in_doubt;
     pthread_mutex_unlock(&jobs->look);
+    if (!doubted && jobs->without_reserve) jobs->without_reserve = !mebi__files_take_reserve(jobs->folder);
     if (!doubted) return 1;
     mebi__jobs_lock(jobs);
     mebi_status status = mebi__store_try(jobs->store, &err);
+    if (status == MEBI_IO && mebi__store_shrink(jobs->store)) {
+        err = (mebi_error){0};
+        status = mebi__store_try(jobs->store, &err);
+    }
     mebi__jobs_unlock(jobs);
     if (status == MEBI_OK) mebi__jobs_trust(jobs);
     else rest(jobs, 1);
@@ -213,6 +218,9 @@ static mebi_status on_image(void *context, int index, int64_t seed, const mebi_i
         if (status != MEBI_IO) return mebi__fail(err, status, "%s", own.text);
         if (on_cancelled(a)) return mebi__fail(err, MEBI_CANCELLED, "The job was cancelled.");
         tell_wait(a, own.text, told);
+        mebi__jobs_lock(a->jobs);
+        (void)mebi__store_shrink(a->jobs->store);
+        mebi__jobs_unlock(a->jobs);
         rest(a->jobs, tries < 10 ? 1 : 5);
     }
 }

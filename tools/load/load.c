@@ -96,6 +96,15 @@ static void open_streams(run *r) {
     streams_keep(r->streams, job);
 }
 
+/* Half of the streams are of the job that runs: until there is one. */
+static void wait_for_job(run *r) {
+    char job[64] = "";
+    for (int i = 0; i < 300 && r->set->order && !*job; i++) {
+        usleep(100000);
+        keeper_job(&r->keeper, job);
+    }
+}
+
 /* Streams first, for their opening is no part of what is measured. */
 static void wait_for_streams(run *r) {
     streams_sum sum = {0};
@@ -235,7 +244,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "load: no memory, or no descriptors\n");
         return 1;
     }
-    usleep(300000); /* until the keeper knows what runs */
+    wait_for_job(&r);
     wait_for_streams(&r);
     r.began = now_seconds();
     r.plans = plans_new(&set.t, r.poll, set.plans, r.began);
