@@ -43,15 +43,17 @@ async function pages(browser, url, size, colorScheme) {
     await context.close();
 }
 
+const TOKEN = "apples-and-pears-of-this-autumn";
+
 async function door(browser) {
-    const server = await serve("--token", "apples"), { page, context, faults } = await open(browser, server.url, { size: "phone" });
+    const server = await serve("--token", TOKEN), { page, context, faults } = await open(browser, server.url, { size: "phone" });
     await page.waitForSelector("#token");
     await audit(page, "login");
     await shot(page, "login");
     await page.fill("#token", "pears");
     await page.keyboard.press("Enter");
     await page.waitForSelector(".login .wrong");
-    await page.fill("#token", "apples");
+    await page.fill("#token", TOKEN);
     await page.keyboard.press("Enter");
     await page.waitForSelector("#generate");
     await page.getByRole("button", { name: "Log out" }).click();

@@ -14,11 +14,27 @@ export const SIZES = { phone: { width: 390, height: 844 }, desktop: { width: 128
 export const REAL = process.env.MEBI ?? "";
 
 function command(folder, port, options) {
-    if (REAL) return [path.resolve(REAL), ["serve", "-m", path.join(here, "../../models/mini"), "--budget", "160M", "--data", folder, "--port", port, "--log", "none"]];
+    const token = options.indexOf("--token") + 1, own = ["serve", "-m", path.join(here, "../../models/mini"), "--budget", "160M", "--data", folder, "--port", port, "--log", "none"];
+    if (REAL && token) {
+        own.push("--token-file", path.join(folder, "token"));
+        fs.writeFileSync(path.join(folder, "token"), options[token], { mode: 0o600 });
+    }
+    if (REAL) return [path.resolve(REAL), own];
     return [process.execPath, [path.join(here, "../dev/mock.mjs"), "--port", port, "--state", path.join(folder, "state.json"), ...options]];
 }
 
-/** Starts a server; {url, stop, start}. The options are the mock server's. */
+/* What the mock server begins with, the real one has to make. */
+async function fill(url, count) {
+    const get = async (where, options) => (await fetch(url + where, options)).json();
+    for (let i = 0; i < count; i++) {
+        const job = { prompt: ["a red apple on a white background", "a blue cube on a yellow background", "a green pear on a white background", "a yellow ball on a black background"][i % 4], seed: 7 + i };
+        /* The model is still being opened at first. */
+        while (!(await get("api/v1/jobs", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(job) })).id) await new Promise((done) => setTimeout(done, 100));
+    }
+    for (let i = 0; i < 600 && (await get("api/v1/images")).total < count; i++) await new Promise((done) => setTimeout(done, 50));
+}
+
+/** Starts a server; {url, stop, start}. The options are the mock server's; the real one follows --images and --token. */
 export async function serve(...options) {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), "mebi-web-"));
     let child = null, port = "0";
@@ -28,9 +44,10 @@ export async function serve(...options) {
         child.stdout.on("data", (d) => { const found = /http:\S+/.exec(String(d)); if (found) resolve(found[0]); });
         child.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
     });
-    const stop = () => new Promise((resolve) => { child.once("exit", resolve); child.kill("SIGTERM"); });
+    const stop = (signal = "SIGTERM") => new Promise((resolve) => { child.once("exit", resolve); child.kill(signal); });
     const url = await start();
     port = new URL(url).port;
+    if (REAL && options.includes("--images")) await fill(url, Number(options[options.indexOf("--images") + 1]));
     return { url, stop, start };
 }
 

@@ -16,7 +16,7 @@ function ago(seconds) {
 
 function options(width) {
     const axis = { stroke: colour("--ink-2"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px Geist Variable, system-ui" };
-    return { width, height: HEIGHT, legend: { show: false }, cursor: { y: false, points: { size: 7 } }, padding: [12, 20, 0, 0],
+    return { width, height: HEIGHT, legend: { show: false }, cursor: { y: false, points: { size: 7 } }, padding: [12, 24, 0, 0],
         scales: { x: { time: false }, y: { range: (_, low, high) => [0, Math.max(high, 1e6) * 1.15] } },
         axes: [{ ...axis, values: (_, ticks) => ticks.map(ago), space: 80, incrs: [1, 5, 10, 30, 60, 120, 300] }, { ...axis, size: 64, values: (_, ticks) => ticks.map(bytes), space: 44 }],
         series: [{}, { stroke: colour("--accent"), width: 2, points: { show: false }, fill: colour("--accent-soft"), paths: uPlot.paths.linear() },

@@ -39,7 +39,7 @@ function Shape({ width, height }) {
 }
 
 function Cost({ plan: p }) {
-    if (!p) return html`<span class="cost waiting" aria-hidden="true">···</span>`;
+    if (!p) return html`<span class="cost waiting" aria-hidden="true">· · ·</span>`;
     if (p.verdict === "too_big") return html`<span class="cost red"><span>${t("too_big_short")}</span><span>${bytes(p.need_bytes)}</span></span>`;
     return html`<span class=${`cost ${tone(p)}`}><span>${seconds(p.seconds)}</span><span>${bytes(p.need_bytes)}</span></span>`;
 }
