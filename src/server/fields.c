@@ -49,7 +49,8 @@ json_t *mebi__body_read(const mebi__http_request *q, mebi__http_answer *a) {
     json_t *o = json_loadb(q->body, q->body_bytes, JSON_REJECT_DUPLICATES, &why);
     /* An integer beyond 64 bits is JSON, too: beyond every limit, if the field has one. */
     if (!o && json_error_code(&why) == json_error_numeric_overflow)
-        o = json_loadb(q->body, q->body_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &why);
+        o = json_loadb(q->body, q->body_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL,
+                       &why);
     if (!o) {
         mebi__answer_error(a, 0, MEBI__ERROR_BAD_REQUEST, "The body is not JSON, line %d: %.160s.",
                            why.line, why.text);

@@ -103,11 +103,13 @@ static int match(const char *pattern, const char *path,
 const mebi__route *mebi__route_find(mebi__method method, const char *path,
                                     char capture[MEBI__HTTP_CAPTURES][MEBI__HTTP_CAPTURE_BYTES],
                                     int *allowed) {
-    const char *pattern = NULL; /* the first that the path is of: a later one in braces is another address */
+    /* The first that the path is of: a later one in braces is another address. */
+    const char *pattern = NULL;
     *allowed = 0;
     for (int i = 0; i < mebi__route_count; i++) {
         const mebi__route *r = &mebi__routes[i];
-        if (pattern ? strcmp(pattern, r->pattern) != 0 : !match(r->pattern, path, capture)) continue;
+        if (pattern ? strcmp(pattern, r->pattern) != 0 : !match(r->pattern, path, capture))
+            continue;
         pattern = r->pattern;
         if (r->method == method) return r;
         *allowed |= (int)r->method;
