@@ -174,6 +174,23 @@ static void *be_a_client(void *context) {
 
 /* ---- killing ---- */
 
+/* Of the processor. */
+static int worked_ms(pid_t pid) {
+    unsigned long user = 0, system = 0;
+    char text[1024];
+    FILE *f = fopen(path_of("/proc/%d/stat", (int)pid).text, "re");
+    const char *end = f && fgets(text, sizeof text, f) ? strrchr(text, ')') : NULL;
+    if (f) fclose(f);
+    if (!end || sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2) return 0;
+    return (int)(1000 * (user + system) / (unsigned long)sysconf(_SC_CLK_TCK));
+}
+
+/* Until it has worked so long: on a busy machine it would get nowhere in a time by the clock. */
+static void let_it_work(pid_t pid, int ms) {
+    int until = worked_ms(pid) + ms;
+    for (int i = 0; i < 10000 && worked_ms(pid) < until; i++) nap_ms(2);
+}
+
 static void kill_and_restart(load *l, int round) {
     uint32_t bits = (uint32_t)mebi__random_bits();
     int code = 0;
@@ -183,7 +200,7 @@ static void kill_and_restart(load *l, int round) {
     else {
         if (!comes_up(&l->s, &code)) fail_msg("It ended with %d: %s", code, l->s.said);
         l->port = l->s.port;
-        nap_ms((int)(bits >> 8) % 1500);
+        let_it_work(l->s.pid, (int)(bits >> 8) % 1000);
     }
     l->port = 0;
     assert_int_equal(end_serving(&l->s, SIGKILL), -SIGKILL);
