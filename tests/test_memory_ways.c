@@ -381,10 +381,11 @@ static void ranges_come_and_go(void **state) {
     }
     assert_int_equal(mebi__ranges_cold(range, 0), 0);
     assert_true(mebi__ranges_cold(range, 2) <= 6 << 20); /* in the page cache, or where the system tells nothing: 0 */
-    /* What arrived is counted once; a kernel that can't wait for pages counts nothing. */
+    /* What arrived is counted once, in the 13 rounds that were not dropped at least; a kernel that can't wait for
+     * pages counts nothing. */
     double bytes, seconds;
     mebi__prefetch_tally(p, &bytes, &seconds);
-    assert_true((bytes == 0 && seconds == 0) || (bytes >= 14 * (6 << 20) && seconds > 0));
+    assert_true((bytes == 0 && seconds == 0) || (bytes >= 13 * (6 << 20) && seconds > 0));
     mebi__prefetch_tally(p, &bytes, &seconds);
     assert_true(bytes == 0 && seconds == 0);
     /* A file that becomes shorter is no reason to fall. */
