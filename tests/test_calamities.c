@@ -1,5 +1,5 @@
 /* What befalls a server, seen from outside: the program itself is begun, asked over HTTP, and killed. What the jobs alone
- * can show is in test_jobs_repair.c; full and read-only disks are in test_disks.c. */
+ * can show is in test_jobs_repair.c and test_jobs_trouble.c; full and read-only disks are in test_disks.c. */
 #include "serve_run.h"
 
 #include <sqlite3.h>
@@ -190,20 +190,25 @@ static int year_of(const served *s, const char *id) {
     return year;
 }
 
-static void the_clock_jumps(void **state) {
-    served *s = *state;
-    path_text clock = path_of("%s.clock", s->folder.text);
+/* A server whose clock is what the file says. */
+static void serve_by(served *s, const char *clock) {
     s->preload = find_faketime();
     if (!s->preload || SANITIZED) {
         print_message("skipped: %s\n", SANITIZED ? "faketime and the sanitizers can't be loaded together"
                                                  : "faketime is not installed");
         skip();
     }
-    write_text(clock.text, "+0\n");
-    setenv("FAKETIME_TIMESTAMP_FILE", clock.text, 1);
+    write_text(clock, "+0\n");
+    setenv("FAKETIME_TIMESTAMP_FILE", clock, 1);
     setenv("FAKETIME_NO_CACHE", "1", 1);
     setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1", 1);
     serve(s, NULL);
+}
+
+static void the_clock_jumps(void **state) {
+    served *s = *state;
+    path_text clock = path_of("%s.clock", s->folder.text);
+    serve_by(s, clock.text);
     path_text first = order_of_it(s, LONG), id[3];
     int year = year_of(s, first.text);
     double began = mebi__now_seconds();
