@@ -171,7 +171,8 @@ static void slow_ones_are_cut(void **state) {
             }
             if (more == 0) cut[i] = 1, left--;
         }
-        if (left < SLOW) assert_true(mebi__now_seconds() - began > 1);
+        /* Not before their time; one may be, for the HTTP library has limits of its own. */
+        if (left < SLOW - 1) assert_true(mebi__now_seconds() - began > 1);
         check_life("slow ones");
     }
     for (int i = 0; i < SLOW; i++) {

@@ -11,6 +11,8 @@ export const server = [
     [/^The fastest way needs (.+?) of the (.+?) that may be taken\.$/, "最快的方式需要 $1，可用 $2。"],
     [/^Of the ways that fit into (.+?) it is the fastest; it needs (.+?)\.$/, "在 $1 内可行的方式中这是最快的，需要 $2。"],
     [/^Even in the smallest way it needs (.+?), and (.+?) may be taken\.$/, "即使用最省的方式也需要 $1，而可用的只有 $2。"],
+    [/^.+: the disk of (.+) is full\. Free some room on it\.$/, "$1 所在的磁盘已满，请腾出空间。"],
+    [/^.+: (.+) can't be read or written \((.+)\)\. See whether its disk is full or read-only, and whose it is\.$/, "$1 无法读写（$2）。请检查磁盘是否已满、是否只读，以及文件属于谁。"],
     [/^loading the model$/, "加载模型"],
     [/^taking memory$/, "申请内存"],
     [/^encoding the prompt$/, "编码提示词"],

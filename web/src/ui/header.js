@@ -1,8 +1,8 @@
 /* The top of the page: name, pages, what is being made, language, theme. */
 import { connected, session } from "../lib/api.js";
-import { chosen, language, percent, t } from "../lib/words.js";
+import { chosen, language, percent, t, told } from "../lib/words.js";
 import { queued, running, watching } from "../state/jobs.js";
-import { logout } from "../state/server.js";
+import { logout, system } from "../state/server.js";
 import { complain, dismiss, go, isDark, notes, page, PAGES, spoken, theme } from "../state/view.js";
 import { Icon, html } from "./html.js";
 import { IconButton } from "./parts.js";
@@ -38,7 +38,8 @@ export function Header() {
 
 export function Banner() {
     return html`<div class="banner-place" role="status">${!connected.value && html`<div class="banner"><span class="pulse" aria-hidden="true"></span>
-        <span><strong>${t("lost")}</strong> ${t("lost_more")}</span></div>`}</div>`;
+        <span><strong>${t("lost")}</strong> ${t("lost_more")}</span></div>`}
+        ${connected.value && system.value?.trouble && html`<div class="banner trouble"><span>${told(system.value.trouble)}</span></div>`}</div>`;
 }
 
 export function Notes() {
