@@ -189,6 +189,7 @@ def main():
         spent, mark = spent + now - mark, now
         last = spent >= budget
         if step % 50 == 0 or last:
+            data.refresh()
             print(f"step {step} {spent:.0f} s loss {loss.item():.4f} kl {kl.item():.3f} lr {lr:.2e}", flush=True)
         if now - saved > 300 or last:
             live = {k: v.clone() for k, v in vae.state_dict().items()}
