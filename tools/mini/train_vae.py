@@ -135,6 +135,15 @@ def latent_statistics(vae, data, count=96):
     return z.mean().item(), z.std().item()
 
 
+def load(path):
+    """(autoencoder, mean, standard deviation of its latents) of a checkpoint; average weights, ready to use."""
+    ck = torch.load(path)
+    vae = AutoencoderKL(**CONFIG)
+    vae.load_state_dict(ck["ema"])
+    mean, std = ck["latents"] if "latents" in ck else (ck["mean"], ck["std"])
+    return vae.eval().requires_grad_(False).to(memory_format=torch.channels_last), mean, std
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", required=True, help="folder for the checkpoint, the log and the sheets")
