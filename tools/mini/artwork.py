@@ -13,10 +13,12 @@ import objects
 SIZE = 320
 STYLES = ("fluent-emoji-flat", "noto")
 # Name: the hues it means, and hue, saturation and value that an object is given with it.
+BROWN = (8, 45)
+DARK = 0.68  # of these hues what is darker is brown
 COLOURS = dict(
     red=((345, 14), (358, 0.85, 0.93)), orange=((14, 40), (27, 0.88, 0.99)), yellow=((40, 66), (50, 0.82, 1.0)),
     green=((66, 170), (128, 0.72, 0.76)), blue=((170, 250), (212, 0.80, 0.94)), purple=((250, 300), (274, 0.62, 0.84)),
-    pink=((300, 345), (329, 0.48, 1.0)))
+    pink=((300, 345), (329, 0.48, 1.0)), brown=(BROWN, (22, 0.58, 0.50)))
 NEAR = 30         # degrees about the dominant hue that are moved
 VIVID = 0.28      # least saturation of what counts as coloured
 LEAST_SHARE = 0.4  # of an object's pixels, for a colour to be its own
@@ -42,14 +44,13 @@ def between(h, span):
 
 
 def colour_of_pixels(pixels):
-    """(name or None, share): of pixels (N, 3), what most of them are called. Brown is dark orange, and counts
-    as none of the names."""
+    """(name, share): of pixels (N, 3), what most of them are called."""
     h, s, v = hsv(pixels)
-    vivid = (s >= VIVID) & (v >= 0.25)
-    brown = between(h, (8, 45)) & (v < 0.68)
-    best = max(COLOURS, key=lambda c: np.count_nonzero(vivid & ~brown & between(h, COLOURS[c][0])))
-    share = np.count_nonzero(vivid & ~brown & between(h, COLOURS[best][0])) / max(1, len(h))
-    return best, share
+    vivid = (s >= VIVID) & (v >= 0.2)
+    brown = vivid & between(h, BROWN) & (v < DARK)
+    counts = {c: np.count_nonzero(brown if c == "brown" else vivid & ~brown & between(h, span)) for c, (span, _) in COLOURS.items()}
+    best = max(counts, key=counts.get)
+    return best, counts[best] / max(1, len(h))
 
 
 @functools.cache
@@ -114,10 +115,10 @@ def colours_for(style, index):
     return tuple(out)
 
 
-def picture(style, index, colour, side, flip=False):
+def picture(style, index, colour, side):
     """(side, side, 4) float32, colours multiplied by alpha."""
     a = recoloured(style, index, colour)
     a = a * np.concatenate([np.repeat(a[..., 3:], 3, -1), np.ones_like(a[..., 3:])], -1)
     im = np.stack([np.asarray(Image.fromarray(a[..., k], "F").resize((side, side), Image.Resampling.HAMMING if side < SIZE
                    else Image.Resampling.BICUBIC)) for k in range(4)], -1)
-    return np.clip(im[:, ::-1] if flip else im, 0, 1)
+    return np.clip(im, 0, 1)

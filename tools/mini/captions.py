@@ -4,7 +4,7 @@ import random
 import artwork
 import scenes
 
-ZH_COLOUR = dict(red="红", orange="橙", yellow="黄", green="绿", blue="蓝", purple="紫", pink="粉", white="白", gray="灰",
+ZH_COLOUR = dict(red="红", orange="橙", yellow="黄", green="绿", blue="蓝", purple="紫", pink="粉", brown="棕", white="白", gray="灰",
                  black="黑")
 # Further names for a thing, by its English one.
 ALSO = dict(
@@ -16,11 +16,10 @@ ALSO = dict(
     star=["五角星", "五星"], flower=["花朵", "小花"], rose=["红玫瑰"], fire=["flame", "火焰"], gift=["present", "gift box", "礼盒"],
     cake=["birthday cake", "生日蛋糕"], donut=["doughnut"], fries=["french fries"], hamburger=["burger"], tangerine=["orange fruit", "桔子"],
     shirt=["t-shirt", "衬衫"], sneaker=["running shoe", "球鞋"], mushroom=["toadstool"], smiley=["smiley face", "happy face"],
-    basketball=["ball", "球", "圆球"], pumpkin=["jack-o-lantern", "南瓜灯"], train=["railway train"], ship=["boat", "大船"],
+    cube=["block", "方块"], ball=["sphere", "圆球"], cup=["mug", "茶杯"], pumpkin=["jack-o-lantern", "南瓜灯"], train=["railway train"], ship=["boat", "大船"],
     diamond=["gem"], sofa=["couch"], watermelon=["slice of watermelon"], dinosaur=["brontosaurus"], robot=["小机器人"])
-ALSO["ice cube"] = ["cube", "block", "blue cube", "立方体", "方块"]
 ALWAYS_MANY = {"cherries", "fries", "glasses", "sunglasses", "jeans", "gloves", "socks", "headphones", "scissors", "grapes",
-               "pancakes", "blueberries", "noodles", "books", "fireworks", "popcorn", "broccoli", "corn", "honey", "milk",
+               "pancakes", "blueberries", "noodles", "books", "popcorn", "broccoli", "corn", "honey", "milk",
                "coffee", "beer", "wine", "bubble tea", "sushi", "bow and arrow"}
 MEASURES = {}
 for _measure, _names in dict(

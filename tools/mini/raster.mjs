@@ -12,11 +12,12 @@ const icons = json("icons.json"), plain = (code) => code.toLowerCase().replaceAl
 const byCode = Object.fromEntries(Object.entries(json("chars.json")).map(([code, name]) => [plain(code), name]));
 // The rasteriser fails at these.
 const skip = new Set(["noto 1F4E6"]);
+const shapes = JSON.parse(readFileSync(join(import.meta.dirname, "shapes.json")));
 const parts = readFileSync(objects, "utf8").trim().split("\n").map((line) => {
   const code = line.split("\t")[0];
   const name = byCode[plain(code)];
   const icon = icons.icons[name] ?? icons.icons[icons.aliases?.[name]?.parent];
-  const own = code.startsWith("<svg") ? code : null;
+  const own = shapes[code]?.replace("width='32' height='32'", `width="${size}" height="${size}"`);
   if ((!icon && !own) || skip.has(`${set} ${code}`)) return Buffer.alloc(size * size * 4);
   const w = icon?.width ?? icons.width, h = icon?.height ?? icons.height;
   const svg = own ?? `<svg xmlns="http://www.w3.org/2000/svg" width="${size}" height="${size}" viewBox="0 0 ${w} ${h}">${icon.body}</svg>`;

@@ -12,8 +12,10 @@ import artwork
 
 PLAIN = dict(white=(255, 255, 255), gray=(168, 170, 176), black=(28, 28, 34), red=(222, 66, 66), orange=(248, 154, 72),
              yellow=(252, 222, 100), green=(112, 194, 112), blue=(98, 168, 238), purple=(158, 112, 208),
-             pink=(250, 170, 198))
-PLACES = ("grass", "night", "beach", "snow", "sea", "room")
+             pink=(250, 170, 198), brown=(146, 98, 66))
+# Places, and the colours that can hardly be seen there.
+PLACES = dict(grass=("green", "blue"), night=("blue", "purple", "black"), beach=("blue", "yellow"), snow=("white", "gray"),
+              sea=("blue",), room=("brown", "yellow", "orange"))
 SIZES = dict(small=0.40, normal=0.68, big=0.90)
 SPOTS = dict(left=(0.27, 0.5), right=(0.73, 0.5), top=(0.5, 0.27), bottom=(0.5, 0.73))
 
@@ -41,7 +43,7 @@ def held_out(scene):
     """About 15 % of the combinations of things, colours and background are never drawn for training."""
     if scene.kind != "plain" or not any(t.colour for t in scene.things):
         return False
-    key = "|".join(f"{t.index}{t.colour}" for t in scene.things) + "|" + scene.background[0]
+    key = "|".join(f"{artwork.names()[t.index][1]}{t.colour}" for t in scene.things) + "|" + scene.background[0]
     return zlib.crc32(key.encode()) % 100 < 15
 
 
@@ -130,7 +132,9 @@ def place(name, w, h, rng):
     return im
 
 
-def backdrop(scene, rng):
+def backdrop(scene):
+    """The same for all scenes of a size: what is to be learned is the word, and what differs are the things."""
+    rng = random.Random(7)
     w, h = scene.wide, scene.high
     if scene.kind == "plain":
         return ramp([PLAIN[scene.background[0]]], h, w)
@@ -142,11 +146,11 @@ def backdrop(scene, rng):
 def draw(scene):
     """(high, wide, 3) float32 in [0, 1]."""
     rng = random.Random(scene.seed)
-    im = (backdrop(scene, rng) / 255).astype(np.float32)
+    im = (backdrop(scene) / 255).astype(np.float32)
     style = artwork.STYLES[scene.style]
     for t, (x, y, side) in zip(scene.things, layout(scene, rng)):
         side = int(side)
-        p = artwork.picture(style, t.index, t.colour, side, rng.random() < 0.5)
+        p = artwork.picture(style, t.index, t.colour, side)
         left, top = int(x - side / 2), int(y - side / 2)
         x0, y0 = max(0, left), max(0, top)
         x1, y1 = min(scene.wide, left + side), min(scene.high, top + side)
@@ -174,7 +178,7 @@ def random_scene(rng, wide=256, high=256, style=None):
         elif kind == "gradient":
             background = tuple(rng.sample(list(PLAIN)[3:], 2)) if rng.random() < 0.7 else (rng.choice(list(PLAIN)[3:]), "white")
         else:
-            background = (rng.choice(PLACES),)
+            background = (rng.choice(list(PLACES)),)
         def thing():
             i = rng.randrange(len(artwork.names()))
             colours = artwork.colours_for(artwork.STYLES[st], i)
@@ -189,7 +193,8 @@ def random_scene(rng, wide=256, high=256, style=None):
             continue
         if any(artwork.pictures(artwork.STYLES[st])[t.index, ::16, ::16, 3].max() == 0 for t in things):
             continue
-        if kind == "plain" and any(clashes(t, st, background) for t in things):
+        hidden = PLACES[background[0]] if kind == "place" else background
+        if any(clashes(t, st, hidden) for t in things):
             continue
         if not held_out(s):
             return s
