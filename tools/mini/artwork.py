@@ -100,19 +100,21 @@ def recoloured(style, index, colour):
 
 
 @functools.lru_cache(None)
-def colours_for(style, index):
-    """Names of the colours that the picture can have, its own included; the pixels say the same."""
+def can_have(style, index, colour):
+    """If the picture can have the colour, its own included; the pixels say the same."""
     own, _, _, _, share = nature(style, index)
-    out = [own] if own else []
-    if share >= LEAST_SHARE:
-        for c in COLOURS:
-            if c == own:
-                continue
-            a = recoloured(style, index, c)
-            name, part = colour_of_pixels(a[..., :3][a[..., 3] > 0.5])
-            if name == c and part >= 0.35:
-                out.append(c)
-    return tuple(out)
+    if colour == own or share < LEAST_SHARE:
+        return colour == own
+    a = recoloured(style, index, colour)
+    name, part = colour_of_pixels(a[..., :3][a[..., 3] > 0.5])
+    return name == colour and part >= 0.35
+
+
+@functools.lru_cache(None)
+def colours_for(style, index):
+    """Names of the colours that the picture can have, its own first."""
+    own = nature(style, index)[0]
+    return tuple(c for c in ([own] if own else []) + [c for c in COLOURS if c != own] if can_have(style, index, c))
 
 
 def picture(style, index, colour, side):

@@ -10,6 +10,10 @@ import scenes
 EDGE = 5         # pixels of the border that tell the background
 DIFFERS = 0.11   # least distance from the background, in RGB, of what stands on it
 SPECK = 0.0006   # of the picture: what is smaller is no part of anything
+MOST = 40        # components are looked at, the largest
+LONGEST = 0.735  # of the picture's shorter side: no thing of normal size is longer
+REACH = 0.09     # of that side: loose parts of one thing are that near
+CRUMB = 0.1      # of the largest thing: what is smaller is no thing
 SIDE = 64        # of the pictures that the classifier sees
 MARGIN = 1.15    # of a crop about its object
 NAMES = list(scenes.PLAIN)
@@ -57,6 +61,86 @@ def components(mask):
     roots = np.array([root(i) for i in range(len(parent))])
     names, dense = np.unique(roots, return_inverse=True)
     return dense[labels], len(names) - 1
+
+
+def box_of(part):
+    """Top, bottom, left, right; the ends are not in it."""
+    rows, columns = np.flatnonzero(part.any(1)), np.flatnonzero(part.any(0))
+    return rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+
+
+def extent(*boxes):
+    """Of the longer side of what holds them all."""
+    top, bottom, left, right = zip(*boxes)
+    return max(max(bottom) - min(top), max(right) - min(left))
+
+
+def cut(part, limit):
+    """Two things that touch are longer than any one: they are cut where they are thinnest, near the middle."""
+    top, bottom, left, right = box_of(part)
+    if max(bottom - top, right - left) <= limit:
+        return [part]
+    across = bottom - top > right - left
+    start, end = (top, bottom) if across else (left, right)
+    count = part.sum(1 if across else 0)
+    inner = np.arange(start + (end - start) * 3 // 8, start + (end - start) * 5 // 8 + 1)
+    at = inner[(count[inner] + 0.02 * np.abs(inner - (start + end) / 2)).argmin()]
+    first = np.zeros_like(part)
+    if across:
+        first[:at] = part[:at]
+    else:
+        first[:, :at] = part[:, :at]
+    return cut(first, limit) + cut(part & ~first, limit)
+
+
+def outline(part):
+    """(N, 2) points of the edge, not more than some 400."""
+    inside = np.zeros_like(part)
+    inside[1:-1, 1:-1] = part[1:-1, 1:-1] & part[:-2, 1:-1] & part[2:, 1:-1] & part[1:-1, :-2] & part[1:-1, 2:]
+    points = np.argwhere(part & ~inside)
+    return points[::max(1, len(points) // 400)]
+
+
+def gap(a, b):
+    return np.sqrt(((a[:, None] - b[None]) ** 2).sum(2).min())
+
+
+def joined(parts, limit, reach):
+    """Loose parts of one thing put together: what lies near and is together no longer than a thing can be, nearest
+    first; then crumbs, to what is nearest."""
+    pieces = [(p, box_of(p), outline(p), int(p.sum())) for p in parts]
+
+    def join(i, j):
+        a, b = pieces[i], pieces[j]
+        pieces[i] = a[0] | b[0], box_of(a[0] | b[0]), np.concatenate([a[2], b[2]]), a[3] + b[3]
+        del pieces[j]
+
+    def nearest(allowed):
+        pairs = [(gap(pieces[i][2], pieces[j][2]), i, j) for j in range(len(pieces)) for i in range(j) if allowed(i, j)]
+        return min(pairs, default=None)
+
+    while (best := nearest(lambda i, j: extent(pieces[i][1], pieces[j][1]) <= limit)) and best[0] <= reach:
+        join(*best[1:])
+    while True:
+        most, longest = max(p[3] for p in pieces), max(extent(p[1]) for p in pieces)
+        crumb = [p[3] < CRUMB * most and extent(p[1]) < 0.4 * longest for p in pieces]
+        best = nearest(lambda i, j: crumb[i] or crumb[j])
+        if not best:
+            return [p[0] for p in pieces]
+        join(*best[1:])
+
+
+def segments(image, colour):
+    """Masks of the things on a background of that colour, from the top and the left."""
+    least = min(image.shape[:2])
+    labels, count = components(np.linalg.norm(image - colour, axis=2) > DIFFERS)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    kept = [i for i in np.argsort(-sizes[1:]) + 1 if sizes[i] >= SPECK * labels.size][:MOST]
+    if not kept:
+        return []
+    parts = [piece for i in kept for piece in cut(labels == i, LONGEST * least)]
+    found = joined(parts, LONGEST * least, REACH * least)
+    return sorted(found, key=lambda p: (box_of(p)[0] > 0.45 * image.shape[0], box_of(p)[2]))
 
 
 def crop(image, part, colour):
