@@ -13,6 +13,8 @@ SPECK = 0.0006   # of the picture: what is smaller is no part of anything
 MOST = 40        # components are looked at, the largest
 LONGEST = 0.735  # of the picture's shorter side: no thing of normal size is longer
 REACH = 0.09     # of that side: loose parts of one thing are that near
+ALIKE = 0.35     # least share of the larger one of two parts of like size
+APART = 0.4      # of the shorter side: middles of two things are farther from one another
 CRUMB = 0.1      # of the largest thing: what is smaller is no thing
 SIDE = 64        # of the pictures that the classifier sees
 MARGIN = 1.15    # of a crop about its object
@@ -105,9 +107,14 @@ def gap(a, b):
     return np.sqrt(((a[:, None] - b[None]) ** 2).sum(2).min())
 
 
-def joined(parts, limit, reach):
+def apart(a, b):
+    """Between the middles of two boxes."""
+    return np.hypot(a[0] + a[1] - b[0] - b[1], a[2] + a[3] - b[2] - b[3]) / 2
+
+
+def joined(parts, least):
     """Loose parts of one thing put together: what lies near and is together no longer than a thing can be, nearest
-    first; then crumbs, to what is nearest."""
+    first, and of two of like size only what is too close for two things; then crumbs, to what is nearest."""
     pieces = [(p, box_of(p), outline(p), int(p.sum())) for p in parts]
 
     def join(i, j):
@@ -119,7 +126,12 @@ def joined(parts, limit, reach):
         pairs = [(gap(pieces[i][2], pieces[j][2]), i, j) for j in range(len(pieces)) for i in range(j) if allowed(i, j)]
         return min(pairs, default=None)
 
-    while (best := nearest(lambda i, j: extent(pieces[i][1], pieces[j][1]) <= limit)) and best[0] <= reach:
+    def one_thing(i, j):
+        a, b = pieces[i], pieces[j]
+        alike = min(a[3], b[3]) > ALIKE * max(a[3], b[3])
+        return extent(a[1], b[1]) <= LONGEST * least and not (alike and apart(a[1], b[1]) > APART * least)
+
+    while (best := nearest(one_thing)) and best[0] <= REACH * least:
         join(*best[1:])
     while True:
         most, longest = max(p[3] for p in pieces), max(extent(p[1]) for p in pieces)
@@ -139,7 +151,7 @@ def segments(image, colour):
     if not kept:
         return []
     parts = [piece for i in kept for piece in cut(labels == i, LONGEST * least)]
-    found = joined(parts, LONGEST * least, REACH * least)
+    found = joined(parts, least)
     return sorted(found, key=lambda p: (box_of(p)[0] > 0.45 * image.shape[0], box_of(p)[2]))
 
 
