@@ -1,7 +1,7 @@
 """Trains the judge of objects: a small network that says which object of objects.txt is on a 64 x 64 picture, or none.
 
 It learns from the artwork alone, each time turned, tinted, blurred and cut in another way on another ground, and never
-sees a scene. `--out` has the state after every 200 steps; it goes on from there, and comes out the same.
+sees a scene. `--out` has the state after every 100 steps; it goes on from there, and comes out the same.
 """
 import argparse
 import math
@@ -16,8 +16,8 @@ from PIL import Image
 import artwork
 from segments import MARGIN, SIDE
 
-BANK = 80       # side of the pictures that are kept
-WIDTHS = (32, 64, 112, 176)
+BANK = 72       # side of the pictures that are kept
+WIDTHS = (32, 48, 96, 160)
 NONE = len(artwork.names())
 NONE_SHARE = 0.08
 
@@ -202,7 +202,8 @@ def batch(data, count, seed):
     r = Chance(seed, count)
     rows = r.index(len(pictures))
     x = pictures[rows].float() / 255
-    x = placed(torch.cat([tinted(x[:, :3], nature[rows], r), x[:, 3:]], 1), r)
+    x = placed(x, r)
+    x = torch.cat([tinted(x[:, :3], nature[rows], r), x[:, 3:]], 1)
     want = owners[rows].clone()
     no = int(count * NONE_SHARE)
     x[:no] = nothing(x, r)[:no]
@@ -252,7 +253,7 @@ def train(a):
         opt.step()
         step += 1
         right, seen, loss_sum = right + int((out.argmax(1) == want).sum()), seen + len(want), loss_sum + loss.item()
-        if step % 200 == 0 or step == a.steps:
+        if step % 100 == 0 or step == a.steps:
             spent, mark = spent + time.time() - mark, time.time()
             print(f"step {step} of {a.steps} {spent:.0f} s loss {loss_sum * a.batch / seen:.3f} right {right / seen:.4f}", flush=True)
             right, seen, loss_sum = 0, 0, 0.0
@@ -269,7 +270,7 @@ def sheet(path, seed):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", required=True, help="file of the weights")
-    p.add_argument("--steps", type=int, default=4000)
+    p.add_argument("--steps", type=int, default=3000)
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--lr", type=float, default=3e-3)
     p.add_argument("--seed", type=int, default=0)
