@@ -146,6 +146,8 @@ def table(title, parts):
 
 def make(a, asked):
     """Writes the pictures that are not there yet, the seeds of one prompt at once; names say prompt and seed."""
+    if not a.mebi and not a.diffusers:
+        return
     pipe = None
     if a.diffusers:
         import torch
@@ -160,7 +162,7 @@ def make(a, asked):
                 image = pipe(text, height=a.size, width=a.size, num_inference_steps=a.steps, guidance_scale=a.cfg,
                              generator=torch.Generator().manual_seed(1000 * i + k)).images[0]
                 image.save(picture_path(a, i, k))
-        elif a.mebi and missing:
+        elif missing:
             for k in set(range(a.seeds)) - set(missing):
                 os.remove(picture_path(a, i, k))  # mebi never writes over a file
             subprocess.run([a.mebi, "generate", "-m", a.model, "-p", text, "--seed", str(1000 * i), "--count", str(a.seeds),
