@@ -1,5 +1,5 @@
 """Fits the map from latents to colours that previews are made with, by least squares between an autoencoder's latents of
-drawings and their pixels in 8x8 means, and says what share of held-out drawings' variance it has (R^2). Without the file
+pictures and their pixels in 8x8 means, and says what share of held-out pictures' variance it has (R^2). Without the file
 that it writes mebi finds such a map from the decoder alone; --compare says how good that one is."""
 import argparse
 import json
@@ -9,8 +9,7 @@ import random
 import numpy
 import torch
 
-import captions
-import draw
+import scenes
 
 
 def pairs(vae, pictures):
@@ -34,7 +33,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--vae", default="models/mini/vae", help="folder of an AutoencoderKL")
     p.add_argument("--out", help="file to write; default: preview.json in that folder")
-    p.add_argument("--count", type=int, default=96, help="drawings to fit; a third as many are held out")
+    p.add_argument("--count", type=int, default=96, help="pictures to fit; a third as many are held out")
     p.add_argument("--size", type=int, default=256)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int, default=1)
@@ -43,8 +42,9 @@ def main():
     torch.set_num_threads(a.threads)
     from diffusers import AutoencoderKL
     vae = AutoencoderKL.from_pretrained(a.vae).eval()
-    scenes = captions.train_scenes(a.count + a.count // 3, a.seed, 0.15)
-    pictures = draw.render(scenes, random.Random(a.seed), a.size).float()
+    rng = random.Random(a.seed)
+    pictures = torch.stack([torch.from_numpy(scenes.draw(scenes.random_scene(rng, a.size, a.size)))
+                            for _ in range(a.count + a.count // 3)]).permute(0, 3, 1, 2)
     rows, colours = pairs(vae, pictures[:a.count])
     held_rows, held_colours = pairs(vae, pictures[a.count:])
     factors = numpy.linalg.lstsq(rows, colours, rcond=None)[0]

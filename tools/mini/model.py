@@ -11,15 +11,15 @@ from diffusers import ZImageTransformer2DModel
 from transformers import Qwen3Config, Qwen3Model
 
 MULTIPLE = 32
-VOCAB = 1536
+VOCAB = 4096
 ENCODER = dict(
     vocab_size=VOCAB, hidden_size=128, intermediate_size=320, num_hidden_layers=4, num_attention_heads=4,
     num_key_value_heads=2, head_dim=48, max_position_embeddings=1024, rms_norm_eps=1e-6, rope_theta=1e6,
     tie_word_embeddings=True, attention_bias=False, hidden_act="silu", bos_token_id=None,
     eos_token_id=VOCAB - 1, pad_token_id=VOCAB - 3)
 DIT = dict(
-    all_patch_size=(2,), all_f_patch_size=(1,), in_channels=16, dim=192, n_layers=5, n_refiner_layers=1, n_heads=6,
-    n_kv_heads=6, norm_eps=1e-5, qk_norm=True, cap_feat_dim=128, rope_theta=256.0, t_scale=1000.0,
+    all_patch_size=(2,), all_f_patch_size=(1,), in_channels=16, dim=256, n_layers=6, n_refiner_layers=1, n_heads=8,
+    n_kv_heads=8, norm_eps=1e-5, qk_norm=True, cap_feat_dim=128, rope_theta=256.0, t_scale=1000.0,
     axes_dims=[8, 12, 12], axes_lens=[1024, 256, 256])
 SHIFT = 3.0
 

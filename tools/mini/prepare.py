@@ -1,50 +1,54 @@
-"""Draws training pictures and stores their latents, a file per 128 pictures, so that training never
-waits for the autoencoder. Goes on where it stopped."""
+"""Draws training pictures in shards: shard-NNNNN.npy (uint8, [N, high, wide, 3]) and shard-NNNNN.scenes (pickle).
+All pictures of a shard have one size. Goes on where it stopped; several may run at once, each with its --part."""
 import argparse
 import os
+import pickle
 import random
+import time
 
-import torch
+import numpy as np
 
-import captions
-import draw
+import scenes
+
+COUNT = 256
+# Sizes of shards in turn: half are native.
+SIZES = [(256, 256), (256, 256), (192, 192), (256, 256), (320, 192), (256, 256), (192, 320), (256, 256), (320, 320),
+         (256, 256), (256, 192), (256, 256), (128, 128), (256, 256), (192, 256), (256, 256)]
 
 
-def load_vae(path):
-    from diffusers import AutoencoderKL
-    from train_vae import CONFIG
-    ck = torch.load(path)
-    vae = AutoencoderKL(**CONFIG)
-    vae.load_state_dict(ck["ema"])
-    return vae.eval().requires_grad_(False).to(memory_format=torch.channels_last), ck["mean"], ck["std"]
+def shard(folder, number, seed):
+    path = os.path.join(folder, f"shard-{number:05d}")
+    if os.path.exists(path + ".scenes"):
+        return False
+    rng = random.Random(seed * 1000003 + number)
+    wide, high = SIZES[number % len(SIZES)]
+    if wide == high == 128:
+        count = COUNT // 2
+    else:
+        count = COUNT
+    drawn = [scenes.random_scene(rng, wide, high) for _ in range(count)]
+    pictures = np.stack([(scenes.draw(s) * 255 + 0.5).clip(0, 255).astype(np.uint8) for s in drawn])
+    np.save(path + ".tmp.npy", pictures)
+    os.replace(path + ".tmp.npy", path + ".npy")
+    with open(path + ".tmp", "wb") as f:
+        pickle.dump(drawn, f)
+    os.replace(path + ".tmp", path + ".scenes")
+    return True
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--vae", required=True, help="vae.pt of train_vae.py")
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", required=True)
-    p.add_argument("--count", type=int, default=3072)
-    p.add_argument("--size", type=int, default=256)
-    p.add_argument("--extras", type=float, default=0.15, help="share with size or place words")
-    p.add_argument("--threads", type=int, default=1)
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--shards", type=int, default=128)
+    p.add_argument("--part", default="0/1", help="I/N: only shards whose number modulo N is I")
+    p.add_argument("--seed", type=int, default=1)
     a = p.parse_args()
-    torch.set_num_threads(a.threads)
     os.makedirs(a.out, exist_ok=True)
-    vae, mean, std = load_vae(a.vae)
-    scenes = captions.train_scenes(a.count, a.seed, a.extras)
-    for i in range(0, a.count, 128):
-        path = os.path.join(a.out, f"{i:06d}.pt")
-        if os.path.exists(path):
-            continue
-        part, rng, z = scenes[i:i + 128], random.Random(a.seed * 1000003 + i), []
-        for j in range(0, len(part), 8):
-            with torch.no_grad():
-                x = draw.render(part[j:j + 8], rng, a.size).contiguous(memory_format=torch.channels_last)
-                z.append(((vae.encode(x * 2 - 1).latent_dist.mode() - mean) / std).half())
-        torch.save(dict(latents=torch.cat(z), scenes=[vars(s) for s in part]), path + ".tmp")
-        os.replace(path + ".tmp", path)
-        print(f"{i + len(part)} of {a.count}", flush=True)
+    i, n = map(int, a.part.split("/"))
+    start = time.time()
+    for number in range(i, a.shards, n):
+        if shard(a.out, number, a.seed):
+            print(f"shard {number} of {a.shards}, {time.time() - start:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ import json
 import os
 from collections import Counter
 
+import artwork
 import captions
-from draw import COLOURS
+import scenes
 
 PATTERN = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
            r"|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -44,32 +45,41 @@ def byte_letters():
     return {**{b: chr(b) for b in keep}, **{b: chr(256 + i) for i, b in enumerate(other)}}
 
 
+def add_english(out, phrase, count):
+    for w in phrase.split():
+        for v in (w, " " + w, w.capitalize()):
+            out[v] += count
+
+
 def words():
     """Each word with how much it counts."""
     out = Counter()
-    for c in COLOURS + ["white"]:
-        for w in (c, " " + c, c.capitalize()):
-            out[w] += 60
+    for c in scenes.PLAIN:
+        add_english(out, c, 60)
         out[captions.ZH_COLOUR[c] + "色"] += 60
-    for table in (captions.EN_KIND, captions.EN_SIZE, captions.EN_PLACE):
+    for _, en, zh in artwork.names():
+        add_english(out, en, 40)
+        add_english(out, captions.many(en), 20)
+        out[zh] += 40
+        for other in captions.ALSO.get(en, []):
+            out[other] += 15
+            if not captions.is_chinese(other):
+                add_english(out, other, 15)
+    for table in (captions.EN_PLACE, captions.EN_SIZE, {0: captions.EN_SPOT.values()}, {0: captions.EN_STYLE[0] + captions.EN_STYLE[1]}):
         for phrase in (p for ps in table.values() for p in ps):
-            for w in phrase.split():
-                for v in (w, " " + w, w.capitalize()):
-                    out[v] += 40
-    for names, measures in captions.ZH_KIND.values():
-        for w in names + measures:
-            out[w] += 40
-    for table in (captions.ZH_SIZE, captions.ZH_PLACE):
+            add_english(out, phrase, 20)
+    for table in (captions.ZH_PLACE, captions.ZH_SIZE, captions.ZH_SPOT, {0: captions.ZH_STYLE[0] + captions.ZH_STYLE[1]}):
         for w in (w for ws in table.values() for w in ws):
-            out[w] += 20
-    for w in ["user", "assistant", "a", " a", "A", "an", " an", "An", " on", "On", " of", " background", "background",
-              " pure", "pure", "Pure", " plain", "plain", "Plain", " picture", " drawing", " illustration"]:
-        out[w] += 60
-    for w in ["一个", "纯白", "背景", "纯", "白", "色", "的", "，"]:
+            out[w.removeprefix("在")] += 20
+    for m in set(captions.MEASURES.values()) | {"个"}:
+        for number in "一两三":
+            out[number + m] += 60
+    add_english(out, "user assistant a an two three and with on of from to in at background plain pure gradient picture drawing "
+                     "illustration emoji", 60)
+    for w in ["纯白", "背景", "纯", "色", "的", "，", "和", "、", "渐变", "从", "到", "有", "上", "在", "橘猫"]:
         out[w] += 60
     for w in GENERAL_EN:
-        out[" " + w] += 4
-        out[w] += 2
+        add_english(out, w, 2)
     for w in GENERAL_ZH:
         out[w] += 4
     return out
@@ -113,7 +123,7 @@ def learn(limit):
     return vocab, merges
 
 
-def write(folder, limit=1533):
+def write(folder, limit=4093):
     """tokenizer.json, vocab.json, merges.txt and tokenizer_config.json; returns the number of ids."""
     vocab, merges = learn(limit)
     os.makedirs(folder, exist_ok=True)
@@ -156,7 +166,7 @@ def check(folder):
     plain = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
     theirs = AutoTokenizer.from_pretrained(folder)
     rng = random.Random(0)
-    texts = [captions.caption(s, rng) for s in captions.train_scenes(4000, 3, 0.4)]
+    texts = [captions.caption(scenes.random_scene(rng), rng) for _ in range(2000)]
     longest = 0
     for t in texts + ["", "纯白背景,一个红色苹果", "龘\u0301 é🙂\n\n x  y <|im_end|> it's 123"]:
         prompt = theirs.apply_chat_template([dict(role="user", content=t)], tokenize=False,

@@ -5,7 +5,6 @@ colour they have is learned at a quarter of the work. The last part sees whole p
 shared out by fractions, so a run can be cut to what there is; it goes on where it stopped.
 """
 import argparse
-import glob
 import math
 import os
 import random
@@ -14,12 +13,17 @@ import time
 import torch
 from tokenizers import Tokenizer
 
+import numpy as np
+from PIL import Image
+
 import captions
-import draw
 import model
+import pool
+import train_vae
 
 # Up to this share of the budget: tokens shown (None: all), batch.
-PHASES = ((0.38, 64, 48), (0.52, 128, 32), (1.0, None, 20))
+PHASES = ((0.55, 64, 64), (0.75, 128, 40), (1.0, None, 24))
+OTHER_SIZES = 0.3  # share of batches that are not 256 x 256
 
 
 class Muon(torch.optim.Optimizer):
@@ -51,31 +55,11 @@ class Muon(torch.optim.Optimizer):
                     p.add_(u, alpha=-group["lr"] * 0.2 * max(rows, cols) ** 0.5)
 
 
-class Pool:
-    """Latents (N, 16, 32, 32) and their scenes; more may appear on disk while training."""
-
-    def __init__(self, folder):
-        self.folder, self.files = folder, set()
-        self.latents, self.scenes = torch.empty(0), []
-        self.refresh()
-
-    def refresh(self):
-        for f in sorted(set(glob.glob(os.path.join(self.folder, "*.pt"))) - self.files):
-            d = torch.load(f)
-            self.latents = torch.cat([self.latents, d["latents"]]) if len(self.latents) else d["latents"]
-            self.scenes += [captions.Scene(**s) for s in d["scenes"]]
-            self.files.add(f)
-
-    def draw(self, rng, count):
-        rows = [rng.randrange(len(self.scenes)) for _ in range(count)]
-        return self.latents[rows].float(), [self.scenes[r] for r in rows]
-
-
 def texts(scenes, rng, tok):
-    """ids and own for fresh captions that fit into 32 positions."""
+    """ids and own for fresh captions; short ones, that fit into 32 positions, if there are such."""
     out = []
     for s in scenes:
-        while True:
+        for _ in range(12):
             c = captions.caption(s, rng)
             if len(tok.encode(model_chat(c), add_special_tokens=False).ids) <= 32:
                 break
@@ -88,19 +72,23 @@ def model_chat(text):
     return chat(text)
 
 
+SHOWN = ["纯白背景,一个红色苹果", "a cat on the grass", "一只蓝色的狗,黄色背景", "a green apple and a yellow lemon on a blue background",
+         "three red cars on a white background", "夜空中的一个火箭", "two pink tulips", "海底的一只章鱼", "a panda", "一座城堡,粉色背景",
+         "a purple dragon on a gray background", "沙滩上的一把雨伞", "a robot, glossy style", "三颗草莓,白色背景", "a blue cube on a yellow background",
+         "一只企鹅和一个雪人在雪地里"]
+
+
+@torch.no_grad()
 def save_sheet(path, encoder, dit, tok, vae, mean, std, seed=5):
-    prompts = ["纯白背景,一个红色苹果", "a blue cube on a yellow background"]
-    prompts += [t for _, t in captions.test_prompts(14, seed=3)]
-    z = model.sample(encoder, dit, tok, prompts, seed=seed)
-    with torch.no_grad():
-        x = torch.cat([vae.decode(b * std + mean).sample for b in z.split(4)])
-    draw.sheet((x / 2 + 0.5).clamp(0, 1), 8, path)
-    print("sheet:", " | ".join(prompts), flush=True)
+    z = torch.cat([model.sample(encoder, dit, tok, [p], seed=seed + i) for i, p in enumerate(SHOWN)])
+    x = torch.cat([vae.decode(b * std + mean).sample for b in z.split(4)])
+    x = ((x / 2 + 0.5).clamp(0, 1) * 255 + 0.5).byte().permute(0, 2, 3, 1).numpy()
+    Image.fromarray(np.concatenate([np.concatenate(list(x[k:k + 8]), 1) for k in (0, 8)])).save(path)
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--pool", required=True, help="folder of prepare.py")
+    p.add_argument("--pool", required=True, help="folder of prepare.py and latents.py")
     p.add_argument("--vae", required=True, help="vae.pt, to show samples")
     p.add_argument("--tokenizer", required=True, help="folder of tokenizer.py")
     p.add_argument("--out", required=True)
@@ -110,14 +98,13 @@ def main():
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--seed", type=int, default=0)
     a = p.parse_args()
-    import prepare
     os.makedirs(a.out, exist_ok=True)
     torch.manual_seed(a.seed)
     torch.set_num_threads(a.threads)
     torch.set_flush_denormal(True)
     tok = Tokenizer.from_file(os.path.join(a.tokenizer, "tokenizer.json"))
-    vae, mean, std = prepare.load_vae(a.vae)
-    pool = Pool(a.pool)
+    vae, mean, std = train_vae.load(a.vae)
+    data = pool.Latents(a.pool)
     encoder, dit = model.build()
     both = torch.nn.ModuleDict(dict(encoder=encoder, dit=dit))
     inner, outer = [], []
@@ -140,10 +127,6 @@ def main():
         step, spent, ema = ck["step"], ck["spent"], ck["ema"]
     rng = random.Random(a.seed + step)
     gen = torch.Generator().manual_seed(a.seed + step)
-    # The middle is shown somewhat more often: that is where the object usually is.
-    r, c = torch.meshgrid(torch.linspace(-1, 1, 16), torch.linspace(-1, 1, 16), indexing="ij")
-    weight = ((-(r**2 + c**2)).exp() + 0.35).flatten()
-    full = model.rotations(16, 16, 32)
     budget, mark, saved, shown, sums = a.minutes * 60, time.time(), time.time(), time.time(), []
     while spent < budget:
         f = spent / budget
@@ -151,16 +134,22 @@ def main():
         lr = a.lr * min(1, (step + 1) / 50) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * max(0, f - 0.1) / 0.9)))
         for g in (*muon.param_groups, *adam.param_groups):
             g["lr"] = lr
-        x0, scenes = pool.draw(rng, count)
+        x0, scenes = data.batch(rng, count, rng.random() >= OTHER_SIZES)
+        high, wide = x0.shape[2] // 2, x0.shape[3] // 2
+        x0 = model.patches(torch.from_numpy(x0))
+        if not keep and high * wide > 256:
+            fewer = max(4, count * 256 // (high * wide))
+            x0, scenes = x0[:fewer], scenes[:fewer]
         ids, own = texts(scenes, rng, tok)
-        x0 = model.patches(x0)
-        cos, sin = full
-        if keep:
+        rows = None
+        if keep and keep < high * wide:
+            # What is alive is shown somewhat more often than flat ground.
+            weight = x0.std((0, 2)) + 0.3
             rows = torch.multinomial(weight, keep, generator=gen).sort().values
             x0 = x0[:, rows]
-            cos, sin = model.rotations(16, 16, 32, rows)
+        cos, sin = model.rotations(high, wide, ids.shape[1], rows)
         noise = torch.randn(x0.shape, generator=gen)
-        u = (torch.arange(count) + torch.rand(count, generator=gen)) / count  # stratified
+        u = (torch.arange(len(x0)) + torch.rand(len(x0), generator=gen)) / len(x0)  # stratified
         s = (model.SHIFT * u / (1 + (model.SHIFT - 1) * u))[:, None, None]
         out = model.denoise(dit, (1 - s) * x0 + s * noise, 1 - s[:, 0, 0], model.encode(encoder, ids), own, cos, sin)
         loss = (out - (x0 - noise)).pow(2).mean()
@@ -180,9 +169,9 @@ def main():
         last = spent >= budget
         if step % 20 == 0 or last:
             print(f"step {step} {spent:.0f} s loss {sum(sums) / len(sums):.4f} lr {lr:.2e} tokens {keep or 256} "
-                  f"pool {len(pool.scenes)}", flush=True)
+                  f"pool {data.count()}", flush=True)
             sums = []
-            pool.refresh()
+            data.refresh()
         if last or now - saved > 120:
             torch.save(dict(model=both.state_dict(), ema=ema, muon=muon.state_dict(), adam=adam.state_dict(),
                             step=step, spent=spent), state + ".tmp")

@@ -1,6 +1,7 @@
-"""Trains the autoencoder: Flux's structure, 16 latent channels, 8x smaller, on drawn pictures.
+"""Trains the autoencoder: Flux's structure, 16 latent channels, 8x smaller, on the artwork.
 
-First on 64x64 pieces around the object (cheap, all edges), then on whole pictures. With --decoder-only
+Mostly on 64x64 pieces where something is to be seen (cheap, all edges), later on larger ones and whole pictures;
+never on the objects that are kept out to judge it. With --decoder-only
 the encoder, and so the latents, stay as they are while the decoder gets better.
 """
 import argparse
@@ -13,11 +14,14 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
-import captions
-import draw
+import numpy as np
+from PIL import Image
+
+import pool
+import scenes
 
 CONFIG = dict(
-    in_channels=3, out_channels=3, latent_channels=16, block_out_channels=(16, 32, 64, 64), layers_per_block=1,
+    in_channels=3, out_channels=3, latent_channels=16, block_out_channels=(24, 48, 80, 80), layers_per_block=1,
     down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, norm_num_groups=2,
     sample_size=256, use_quant_conv=False, use_post_quant_conv=False, force_upcast=False, scaling_factor=1.0,
     shift_factor=0.0)
@@ -62,22 +66,29 @@ def colour_path(vae):
     enc.conv_out.bias[16:] = -4
 
 
-def batch(rng, count, size, piece):
-    """Whole pictures of `size`, or one random piece of each that touches the object."""
-    seed = rng.randrange(1 << 30)
-    scenes = captions.train_scenes(count, seed, extras=0.4)
-    if not piece:
-        return draw.render(scenes, rng, size)
-    x = draw.render(scenes, rng, size, jitter=3.0)
+KEPT_OUT = 10  # every tenth object
+
+
+def is_kept_out(scene):
+    return any(t.index % KEPT_OUT == KEPT_OUT - 1 for t in scene.things)
+
+
+def batch(data, rng, count, piece):
+    """(count, 3, piece, piece) in [0, 1]: of three random pieces of a picture the liveliest."""
     out = []
-    for im, spot in zip(x, draw.place(scenes, rng)):
-        at = []
-        for c in spot[:2]:
-            reach = spot[2] + 0.1
-            mid = (c + rng.uniform(-reach, reach) + 1) / 2 * size
-            at.append(min(size - piece, max(0, int(mid - piece / 2))))
-        out.append(im[:, at[1]:at[1] + piece, at[0]:at[0] + piece])
-    return torch.stack(out)
+    while len(out) < count:
+        x, scene = data.picture(rng)
+        if is_kept_out(scene) or min(x.shape[:2]) < piece:
+            continue
+        best = None
+        for _ in range(3 if piece < 128 else 1):
+            top, left = rng.randint(0, x.shape[0] - piece), rng.randint(0, x.shape[1] - piece)
+            y = x[top:top + piece, left:left + piece]
+            live = float(y[::4, ::4].astype(np.float32).std())
+            if best is None or live > best[0]:
+                best = live, y
+        out.append(torch.from_numpy(best[1].copy()))
+    return torch.stack(out).permute(0, 3, 1, 2).float() / 255
 
 
 def loss_of(vae, x, kl_weight):
@@ -92,32 +103,52 @@ def loss_of(vae, x, kl_weight):
     return err.abs().mean() + 2 * err.pow(2).mean() + 0.5 * edges + kl_weight * kl, kl
 
 
+def held_out_pictures(count, size):
+    """Kept-out objects, one in each picture, in both styles, on plain and other backgrounds."""
+    rng, out = random.Random(99), []
+    while len(out) < count:
+        scene = scenes.random_scene(rng, size, size)
+        if len(scene.things) == 1 and is_kept_out(scene):
+            out.append(torch.from_numpy(scenes.draw(scene)))
+    return torch.stack(out).permute(0, 3, 1, 2)
+
+
 @torch.no_grad()
-def check(vae, size=256, count=16, path=None):
-    """PSNR on held-out combinations, the mean latent decoded; and the level of pure white."""
-    rng = random.Random(99)
-    combos = captions.combinations(True)
-    x = draw.render([captions.Scene(*rng.choice(combos)) for _ in range(count)], rng, size)
-    y = (vae.decode(vae.encode(x * 2 - 1).latent_dist.mode()).sample / 2 + 0.5).clamp(0, 1)
+def check(vae, size=256, count=24, path=None):
+    """PSNR on kept-out objects, the mean latent decoded; and the level of pure white."""
+    x = held_out_pictures(count, size)
+    y = torch.cat([(vae.decode(vae.encode(b * 2 - 1).latent_dist.mode()).sample / 2 + 0.5).clamp(0, 1)
+                   for b in x.split(4)])
     mse = (x - y).pow(2).flatten(1).mean(1)
     white = y.movedim(1, -1)[(x == 1).all(1)]
     if path:
-        draw.sheet(torch.cat([x[:8], y[:8]]), 8, path)
+        rows = torch.cat([torch.cat(list(z[:8]), 2) for z in (x, y)], 1)
+        Image.fromarray((rows.permute(1, 2, 0) * 255 + 0.5).byte().numpy()).save(path)
     return (-10 * mse.log10()).mean().item(), white.mul(255).mean().item() if len(white) else float("nan")
 
 
 @torch.no_grad()
-def latent_statistics(vae, count=128, size=128):
+def latent_statistics(vae, data, count=96):
     rng = random.Random(7)
-    x = draw.render(captions.train_scenes(count, 7), rng, size)
-    z = torch.cat([vae.encode(b * 2 - 1).latent_dist.mode() for b in x.split(16)])
+    z = [vae.encode(batch(data, rng, 8, 128) * 2 - 1).latent_dist.mode() for _ in range(count // 8)]
+    z = torch.cat(z)
     return z.mean().item(), z.std().item()
+
+
+def load(path):
+    """(autoencoder, mean, standard deviation of its latents) of a checkpoint; average weights, ready to use."""
+    ck = torch.load(path)
+    vae = AutoencoderKL(**CONFIG)
+    vae.load_state_dict(ck["ema"])
+    mean, std = ck["latents"] if "latents" in ck else (ck["mean"], ck["std"])
+    return vae.eval().requires_grad_(False).to(memory_format=torch.channels_last), mean, std
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", required=True, help="folder for the checkpoint, the log and the sheets")
-    p.add_argument("--minutes", type=float, default=15)
+    p.add_argument("--pool", required=True, help="folder of prepare.py")
+    p.add_argument("--minutes", type=float, default=60)
     p.add_argument("--lr", type=float, default=1e-3)
     p.add_argument("--kl", type=float, default=3e-4)
     p.add_argument("--decoder-only", action="store_true")
@@ -143,17 +174,16 @@ def main():
         spent = ck["spent"]
     ema = {k: v.clone() for k, v in vae.state_dict().items()}
     rng = random.Random(a.seed + step)
+    data = pool.Pictures(a.pool)
     budget, mark, saved, first = a.minutes * 60, time.time(), time.time(), step
     while spent < budget:
         f = spent / budget
         lr = a.lr * min(1, (step - first + 1) / 40) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * f)))
         for g in opt.param_groups:
             g["lr"] = lr
-        if a.decoder_only or f > 0.6:
-            count, size, piece = rng.choice([(4, 128, 0), (1, 256, 0), (12, 256, 64)])
-        else:
-            count, size, piece = rng.choice([(12, 128, 64), (12, 256, 64), (4, 128, 0)])
-        x = batch(rng, count, size, piece).contiguous(memory_format=torch.channels_last)
+        late = a.decoder_only or f > 0.6
+        count, piece = rng.choice([(16, 64), (16, 64), (4, 128), (1, 256)] if late else [(16, 64), (16, 64), (4, 128)])
+        x = batch(data, rng, count, piece).contiguous(memory_format=torch.channels_last)
         loss, kl = loss_of(vae, x, a.kl)
         opt.zero_grad(set_to_none=True)
         loss.backward()
@@ -168,12 +198,13 @@ def main():
         spent, mark = spent + now - mark, now
         last = spent >= budget
         if step % 50 == 0 or last:
+            data.refresh()
             print(f"step {step} {spent:.0f} s loss {loss.item():.4f} kl {kl.item():.3f} lr {lr:.2e}", flush=True)
-        if now - saved > 240 or last:
+        if now - saved > 300 or last:
             live = {k: v.clone() for k, v in vae.state_dict().items()}
             vae.load_state_dict(ema)
             psnr, white = check(vae, path=os.path.join(a.out, "vae.png"))
-            mean, std = latent_statistics(vae)
+            mean, std = latent_statistics(vae, data)
             print(f"step {step}: PSNR {psnr:.2f} dB, white {white:.1f}, latent mean {mean:.3f} std {std:.3f}", flush=True)
             torch.save(dict(model=ema if last else live, ema=ema, opt=opt.state_dict(), step=step, spent=spent,
                             done=last, mean=mean, std=std, psnr=psnr), state + ".tmp")

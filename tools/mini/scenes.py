@@ -1,0 +1,200 @@
+"""Scenes: what is in a picture, and the picture. A scene is drawn the same way every time, for its own seed.
+
+Backgrounds are plain, a gradient from top to bottom, or one of a few simple places.
+"""
+import random
+import zlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+import artwork
+
+PLAIN = dict(white=(255, 255, 255), gray=(168, 170, 176), black=(28, 28, 34), red=(222, 66, 66), orange=(248, 154, 72),
+             yellow=(252, 222, 100), green=(112, 194, 112), blue=(98, 168, 238), purple=(158, 112, 208),
+             pink=(250, 170, 198), brown=(146, 98, 66))
+# Places, and the colours that can hardly be seen there.
+PLACES = dict(grass=("green", "blue"), night=("blue", "purple", "black"), beach=("blue", "yellow"), snow=("white", "gray"),
+              sea=("blue",), room=("brown", "yellow", "orange"))
+SIZES = dict(small=0.40, normal=0.68, big=0.90)
+SPOTS = dict(left=(0.27, 0.5), right=(0.73, 0.5), top=(0.5, 0.27), bottom=(0.5, 0.73))
+
+
+@dataclass(frozen=True)
+class Thing:
+    index: int
+    colour: str | None = None  # None: as it is
+
+
+@dataclass(frozen=True)
+class Scene:
+    things: tuple  # one to three
+    kind: str      # plain, gradient, place
+    background: tuple  # of colour names, or the place's
+    size: str = "normal"
+    spot: str | None = None
+    style: int = 0
+    seed: int = 0
+    wide: int = 256
+    high: int = 256
+
+
+def held_out(scene):
+    """About 15 % of the combinations of things, colours and background are never drawn for training."""
+    if scene.kind != "plain" or not any(t.colour for t in scene.things):
+        return False
+    key = "|".join(f"{artwork.names()[t.index][1]}{t.colour}" for t in scene.things) + "|" + scene.background[0]
+    return zlib.crc32(key.encode()) % 100 < 15
+
+
+def layout(scene, rng):
+    """[(centre x, centre y, side)] in pixels."""
+    w, h, n = scene.wide, scene.high, len(scene.things)
+    least = min(w, h)
+    jitter = lambda: rng.uniform(-0.025, 0.025) * least
+    ground = 0.08 * h if scene.kind == "place" and scene.background[0] != "sea" else 0
+    if n == 1:
+        side = SIZES[scene.size] * least * rng.uniform(0.95, 1.05)
+        if scene.spot:
+            side = min(side, 0.48 * least)
+        x, y = SPOTS.get(scene.spot, (0.5, 0.5))
+        if scene.size != "big" and not scene.spot:
+            y += ground / h
+        return [(x * w + jitter(), y * h + jitter(), side)]
+    if n == 2:
+        side = min(0.44 * w, 0.8 * h, 0.52 * least) if w <= 1.4 * h else 0.62 * h
+        if h > 1.4 * w:
+            spots = [(0.5, 0.3), (0.5, 0.7)]
+            side = min(0.8 * w, 0.42 * h)
+        else:
+            spots = [(0.27, 0.5), (0.73, 0.5)]
+    elif w > 1.4 * h:
+        spots, side = [(0.2, 0.5), (0.5, 0.5), (0.8, 0.5)], min(0.28 * w, 0.6 * h)
+    elif h > 1.4 * w:
+        spots, side = [(0.5, 0.2), (0.5, 0.5), (0.5, 0.8)], min(0.28 * h, 0.6 * w)
+    else:
+        spots, side = [(0.5, 0.27), (0.27, 0.73), (0.73, 0.73)], 0.43 * least
+    return [(x * w + jitter(), y * h + jitter() + (ground if n == 2 else 0), side * rng.uniform(0.96, 1.04))
+            for x, y in spots]
+
+
+def ramp(stops, high, wide):
+    y = np.linspace(0, 1, high)
+    at = np.linspace(0, 1, len(stops))
+    c = np.stack([np.interp(y, at, [s[k] for s in stops]) for k in range(3)], -1)
+    return np.repeat(c[:, None].astype(np.float32), wide, 1)
+
+
+def disc(im, x, y, rx, ry, colour):
+    h, w, _ = im.shape
+    x0, x1 = max(0, int(x - rx) - 1), min(w, int(x + rx) + 2)
+    y0, y1 = max(0, int(y - ry) - 1), min(h, int(y + ry) + 2)
+    if x0 >= x1 or y0 >= y1:
+        return
+    part = im[y0:y1, x0:x1]
+    dx, dy = (np.arange(x0, x1) - x) / rx, (np.arange(y0, y1) - y) / ry
+    d = np.sqrt(dx[None] ** 2 + dy[:, None] ** 2)
+    a = np.clip((1 - d) * min(rx, ry) + 0.5, 0, 1)[..., None]
+    part[:] = part * (1 - a) + np.array(colour, np.float32) * a
+
+
+def place(name, w, h, rng):
+    if name == "grass":
+        im = ramp([(140, 205, 250), (206, 236, 255)], h, w)
+        for x in (0.22, 0.8):
+            disc(im, (x + rng.uniform(-.06, .06)) * w, 0.16 * h, 0.11 * w, 0.045 * h, (255, 255, 255))
+        disc(im, 0.3 * w, 1.1 * h, 0.9 * w, 0.42 * h, (126, 200, 96))
+        disc(im, 0.85 * w, 1.15 * h, 0.8 * w, 0.42 * h, (104, 184, 84))
+    elif name == "night":
+        im = ramp([(18, 22, 58), (50, 48, 110)], h, w)
+        for _ in range(16):
+            r = rng.uniform(0.006, 0.012) * min(w, h)
+            disc(im, rng.uniform(0, w), rng.uniform(0, h), r, r, (255, 244, 200))
+    elif name == "beach":
+        im = ramp([(126, 206, 250), (214, 242, 255)], h, w)
+        im[int(0.45 * h):int(0.66 * h)] = (64, 158, 216)
+        disc(im, 0.5 * w, 1.1 * h, 1.1 * w, 0.48 * h, (246, 222, 168))
+    elif name == "snow":
+        im = ramp([(164, 196, 228), (222, 234, 246)], h, w)
+        disc(im, 0.35 * w, 1.15 * h, w, 0.5 * h, (246, 250, 255))
+        for _ in range(18):
+            r = rng.uniform(0.008, 0.016) * min(w, h)
+            disc(im, rng.uniform(0, w), rng.uniform(0, 0.7 * h), r, r, (255, 255, 255))
+    elif name == "sea":
+        im = ramp([(70, 176, 230), (20, 78, 160)], h, w)
+        for _ in range(7):
+            r = rng.uniform(0.012, 0.03) * min(w, h)
+            disc(im, rng.uniform(0, w), rng.uniform(0, h), r, r, (150, 216, 246))
+    else:
+        im = ramp([(250, 232, 206), (250, 232, 206)], h, w)
+        im[int(0.72 * h):] = (190, 132, 84)
+        im[int(0.72 * h):int(0.72 * h) + max(2, h // 64)] = (150, 100, 62)
+    return im
+
+
+def backdrop(scene):
+    """The same for all scenes of a size: what is to be learned is the word, and what differs are the things."""
+    rng = random.Random(7)
+    w, h = scene.wide, scene.high
+    if scene.kind == "plain":
+        return ramp([PLAIN[scene.background[0]]], h, w)
+    if scene.kind == "gradient":
+        return ramp([PLAIN[c] for c in scene.background], h, w)
+    return place(scene.background[0], w, h, rng)
+
+
+def draw(scene):
+    """(high, wide, 3) float32 in [0, 1]."""
+    rng = random.Random(scene.seed)
+    im = (backdrop(scene) / 255).astype(np.float32)
+    style = artwork.STYLES[scene.style]
+    for t, (x, y, side) in zip(scene.things, layout(scene, rng)):
+        side = int(side)
+        p = artwork.picture(style, t.index, t.colour, side)
+        left, top = int(x - side / 2), int(y - side / 2)
+        x0, y0 = max(0, left), max(0, top)
+        x1, y1 = min(scene.wide, left + side), min(scene.high, top + side)
+        p = p[y0 - top:y1 - top, x0 - left:x1 - left]
+        im[y0:y1, x0:x1] = im[y0:y1, x0:x1] * (1 - p[..., 3:]) + p[..., :3]
+    return im
+
+
+def clashes(thing, style, background):
+    """1 if the thing can hardly be seen on it."""
+    own = artwork.nature(artwork.STYLES[style], thing.index)[0]
+    return (thing.colour or own) in background
+
+
+def random_scene(rng, wide=256, high=256, style=None):
+    while True:
+        st = (0 if rng.random() < 0.75 else 1) if style is None else style
+        if wide == high:
+            n = rng.choices([1, 2, 3], [62, 24, 14])[0]
+        else:
+            n = rng.choices([1, 2, 3], [50, 30, 20])[0]
+        kind = rng.choices(["plain", "gradient", "place"], [68, 10, 22])[0]
+        if kind == "plain":
+            background = (("white",) if rng.random() < 0.3 else (rng.choice(list(PLAIN)),))
+        elif kind == "gradient":
+            background = tuple(rng.sample(list(PLAIN)[3:], 2)) if rng.random() < 0.7 else (rng.choice(list(PLAIN)[3:]), "white")
+        else:
+            background = (rng.choice(list(PLACES)),)
+        def thing():
+            i = rng.randrange(len(artwork.names()))
+            colours = artwork.colours_for(artwork.STYLES[st], i)
+            return Thing(i, rng.choice(colours) if colours and rng.random() < 0.5 else None)
+        things = (thing(),) * n if n > 1 and rng.random() < 0.5 else tuple(thing() for _ in range(n))
+        size = spot = None
+        if n == 1:
+            size = rng.choices(["small", "normal", "big"], [10, 80, 10])[0]
+            spot = rng.choice(list(SPOTS)) if size != "big" and rng.random() < 0.1 else None
+        s = Scene(things, kind, background, size or "normal", spot, st, rng.randrange(1 << 30), wide, high)
+        if len(set(things)) != len(things) and len(set(things)) > 1:
+            continue
+        if any(artwork.pictures(artwork.STYLES[st])[t.index, ::16, ::16, 3].max() == 0 for t in things):
+            continue
+        hidden = PLACES[background[0]] if kind == "place" else background
+        if any(clashes(t, st, hidden) for t in things):
+            continue
+        if not held_out(s):
+            return s
