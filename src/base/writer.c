@@ -84,11 +84,19 @@ static mebi_status give_name(const mebi__writer *writer, int *exists, mebi_error
                       strerror(cause));
 }
 
+static mebi_status sync_file(const mebi__writer *writer, mebi_error *err) {
+    if (fsync(writer->fd) == 0) return MEBI_OK;
+    return mebi__fail(err, MEBI_IO, "Syncing %s failed: %s.", writer->path, strerror(errno));
+}
+
+static mebi_status replace(const mebi__writer *writer, mebi_error *err) {
+    if (rename(writer->temporary, writer->path) == 0) return MEBI_OK;
+    return mebi__fail(err, MEBI_IO, "%s can't be replaced: %s.", writer->path, strerror(errno));
+}
+
 mebi_status mebi__writer_finish(mebi__writer *writer, int *exists, mebi_error *err) {
-    mebi_status status = MEBI_OK;
     if (exists) *exists = 0;
-    if (fsync(writer->fd) != 0)
-        status = mebi__fail(err, MEBI_IO, "Syncing %s failed: %s.", writer->path, strerror(errno));
+    mebi_status status = sync_file(writer, err);
     if (status == MEBI_OK) status = give_name(writer, exists, err);
     if (status == MEBI_OK) sync_directory_of(writer->path);
     mebi__writer_abandon(writer);
@@ -96,20 +104,15 @@ mebi_status mebi__writer_finish(mebi__writer *writer, int *exists, mebi_error *e
 }
 
 mebi_status mebi__writer_replace(mebi__writer *writer, mebi_error *err) {
-    mebi_status status = MEBI_OK;
-    if (rename(writer->temporary, writer->path) != 0)
-        status = mebi__fail(err, MEBI_IO, "%s can't be replaced: %s.", writer->path, strerror(errno));
+    mebi_status status = replace(writer, err);
     mebi__writer_abandon(writer); /* the temporary name is gone, or goes */
     return status;
 }
 
 mebi_status mebi__writer_replace_durably(mebi__writer *writer, mebi_error *err) {
-    mebi_status status = MEBI_OK;
-    if (fsync(writer->fd) != 0)
-        status = mebi__fail(err, MEBI_IO, "Syncing %s failed: %s.", writer->path, strerror(errno));
-    else if (rename(writer->temporary, writer->path) != 0)
-        status = mebi__fail(err, MEBI_IO, "%s can't be replaced: %s.", writer->path, strerror(errno));
-    else sync_directory_of(writer->path);
+    mebi_status status = sync_file(writer, err);
+    if (status == MEBI_OK) status = replace(writer, err);
+    if (status == MEBI_OK) sync_directory_of(writer->path);
     mebi__writer_abandon(writer);
     return status;
 }
