@@ -86,9 +86,7 @@ void mebi__connections_wait(mebi__connections *all, mebi__connection *c, int wai
     pthread_mutex_unlock(&all->lock);
 }
 
-/* The end of a client that went together with its last bytes is not seen by the HTTP library, which
- * takes the bytes and waits for more. */
-static int has_gone(int fd) {
+int mebi__connection_gone(int fd) {
     struct pollfd look = {fd, POLLRDHUP, 0};
     return poll(&look, 1, 0) == 1;
 }
@@ -97,7 +95,7 @@ void mebi__connections_cut(mebi__connections *all, double seconds) {
     double now = mebi__now_seconds();
     pthread_mutex_lock(&all->lock);
     for (mebi__connection *c = all->first; c; c = c->next)
-        if (c->waiting && (now - c->since > seconds || (now - c->since > 1 && has_gone(c->fd)))) {
+        if (c->waiting && (now - c->since > seconds || (now - c->since > 1 && mebi__connection_gone(c->fd)))) {
             shutdown(c->fd, SHUT_RDWR);
             c->waiting = 0;
         }

@@ -29,6 +29,9 @@ mebi__connection *mebi__connections_add(mebi__connections *all, int fd,
                                         const struct sockaddr *from);
 void mebi__connections_remove(mebi__connections *all, mebi__connection *one);
 void mebi__connections_wait(mebi__connections *all, mebi__connection *one, int waiting);
+/* 1 if the client has closed its end, if only the sending half: who waits for an answer keeps both. An end that came
+ * together with the last bytes is not seen by the HTTP library, which takes the bytes and waits for more. */
+int mebi__connection_gone(int fd);
 /* Cuts those that have been waited for longer, and those whose client has gone; their requests end as
  * broken ones do. */
 void mebi__connections_cut(mebi__connections *all, double seconds);

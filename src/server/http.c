@@ -16,7 +16,6 @@
 #include "server/uri.h"
 
 #include <microhttpd.h>
-#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -103,13 +102,6 @@ static void init_sleeper(sleeper *s, struct MHD_Connection *c, int fd) {
     pthread_mutex_init(&s->lock, NULL);
 }
 
-/* The client has closed its end, if only the sending half: who waits for an answer keeps both. */
-static int has_gone(const sleeper *s) {
-    struct pollfd look = {s->fd, POLLRDHUP, 0};
-    return poll(&look, 1, 0) == 1 &&
-           look.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL);
-}
-
 void mebi__http_wake(void *waker) {
     sleeper *s = waker;
     pthread_mutex_lock(&s->lock);
@@ -137,7 +129,7 @@ static ssize_t read_stream(void *context, uint64_t at, char *to, size_t room) {
     stream *s = context;
     (void)at;
     for (;;) {
-        if (s->source.watched && has_gone(&s->sleeper)) return MHD_CONTENT_READER_END_WITH_ERROR;
+        if (s->source.watched && mebi__connection_gone(s->sleeper.fd)) return MHD_CONTENT_READER_END_WITH_ERROR;
         ssize_t n = s->source.read(s->source.context, to, room);
         if (n > 0) return n;
         if (n == 0) return MHD_CONTENT_READER_END_OF_STREAM;
@@ -268,7 +260,7 @@ static void run_handler(mebi__http *http, exchange *e, mebi__http_answer *a) {
 static enum MHD_Result ask_later(struct MHD_Connection *c, exchange *e) {
     for (;;) {
         mebi__http_answer a = {.fd = -1};
-        if (has_gone(&e->sleeper)) return MHD_NO;
+        if (mebi__connection_gone(e->sleeper.fd)) return MHD_NO;
         if (e->later.ask(e->later.context, &a)) return send_answer(c, e, &a);
         if (fall_asleep(&e->sleeper)) return MHD_YES;
     }
