@@ -10,6 +10,8 @@
 #include "base/os.h"
 #include "engine/engine.h"
 
+#include <string.h>
+
 mebi_status mebi__engine_shared_init(mebi_engine *e, mebi_error *err) {
     mebi__engine_shared *s = &e->shared;
     if (pthread_mutex_init(&s->lock, NULL) != 0) return mebi__fail(err, MEBI_NO_MEMORY, "No memory for an engine.");
@@ -91,33 +93,39 @@ static void look_at_system(const mebi_engine *e, mebi__engine_memory *m) {
     m->room = mebi__engine_room(e);
 }
 
-static void look_at_files(const mebi_engine *e, mebi__engine_memory *m) {
-    m->cold_dit = e->plan_only ? 0 : mebi__params_cold_bytes(&e->pipeline.dit.params);
-    m->cold_encoder = e->plan_only ? 0 : mebi__params_cold_bytes(&e->pipeline.encoder.params);
+static void look_at_files(const mebi_engine *e, size_t cold[2]) {
+    cold[0] = e->plan_only ? 0 : mebi__params_cold_bytes(&e->pipeline.dit.params);
+    cold[1] = e->plan_only ? 0 : mebi__params_cold_bytes(&e->pipeline.encoder.params);
+}
+
+static void set_cold(mebi__engine_memory *m, const size_t cold[2]) {
+    m->cold_dit = cold[0];
+    m->cold_encoder = cold[1];
 }
 
 void mebi__engine_look(const mebi_engine *e, mebi__engine_memory *out) {
     *out = remembered(e);
+    size_t cold[2];
     look_at_system(e, out);
-    look_at_files(e, out);
+    look_at_files(e, cold);
+    set_cold(out, cold);
 }
 
-/* Thousands of questions to the system, for what only an estimate of seconds needs: plans ask them once a second. */
-static void look_at_files_beside(mebi_engine *e, mebi__engine_memory *m) {
-    mebi__engine_shared *s = &e->shared;
+/* Looks, if the last look is older than so many seconds. */
+static void glance(mebi_engine *e, mebi__engine_glance *last, double seconds,
+                   void (*look)(const mebi_engine *e, size_t bytes[2]), size_t bytes[2]) {
     double now = mebi__now_seconds();
     mebi__engine_lock(e);
-    int fresh = s->cold_at > 0 && now - s->cold_at < 1;
-    m->cold_dit = s->cold_dit;
-    m->cold_encoder = s->cold_encoder;
+    mebi__engine_glance seen = *last;
     mebi__engine_unlock(e);
-    if (fresh) return;
-    look_at_files(e, m);
-    mebi__engine_lock(e);
-    s->cold_dit = m->cold_dit;
-    s->cold_encoder = m->cold_encoder;
-    s->cold_at = now;
-    mebi__engine_unlock(e);
+    if (seen.at == 0 || now - seen.at >= seconds) {
+        seen.at = now;
+        look(e, seen.bytes);
+        mebi__engine_lock(e);
+        *last = seen;
+        mebi__engine_unlock(e);
+    }
+    memcpy(bytes, seen.bytes, sizeof seen.bytes);
 }
 
 /* As it will be when the work under way has given back what it took: scratch and features stay. Under the lock. */
@@ -131,24 +139,10 @@ static mebi__engine_memory after_work(const mebi_engine *e) {
     return m;
 }
 
-/* What the process holds, and how much room there is, while a job holds memory. A dozen files of the system, so that
- * many plans at once share a look; without a walk over the process's pages. */
-static void look_about(mebi_engine *e, size_t *own, size_t *room) {
-    mebi__engine_shared *s = &e->shared;
-    double now = mebi__now_seconds();
-    mebi__engine_lock(e);
-    int fresh = s->about_at > 0 && now - s->about_at < 0.05 && !mebi__memory_pretended();
-    *own = s->about_own;
-    *room = s->about_room;
-    mebi__engine_unlock(e);
-    if (fresh) return;
-    *own = mebi__memory_own_about();
-    *room = mebi__engine_room(e);
-    mebi__engine_lock(e);
-    s->about_own = *own;
-    s->about_room = *room;
-    s->about_at = now;
-    mebi__engine_unlock(e);
+/* Without a walk over the process's pages. */
+static void look_about(const mebi_engine *e, size_t bytes[2]) {
+    bytes[0] = mebi__memory_own_about();
+    bytes[1] = mebi__engine_room(e);
 }
 
 void mebi__engine_look_beside(mebi_engine *e, mebi__engine_memory *out) {
@@ -160,8 +154,9 @@ void mebi__engine_look_beside(mebi_engine *e, mebi__engine_memory *out) {
         *out = held ? after_work(e) : remembered(e);
         mebi__engine_unlock(e);
         if (held) { /* what it holds now will be there again */
-            size_t now, room;
-            look_about(e, &now, &room);
+            size_t about[2];
+            glance(e, &e->shared.about, mebi__memory_pretended() ? 0 : 0.05, look_about, about);
+            size_t now = about[0], room = about[1];
             if (now > 0) out->room = now > out->own || room > out->own - now ? now + room - out->own : 0;
             break;
         }
@@ -170,7 +165,10 @@ void mebi__engine_look_beside(mebi_engine *e, mebi__engine_memory *out) {
         settled = changes == e->shared.changes;
         mebi__engine_unlock(e);
     }
-    look_at_files_beside(e, out);
+    /* Thousands of questions to the system, for what only an estimate of seconds needs. */
+    size_t cold[2];
+    glance(e, &e->shared.cold, 1, look_at_files, cold);
+    set_cold(out, cold);
 }
 
 /* ---- rates ---- */

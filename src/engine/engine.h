@@ -31,6 +31,12 @@ typedef struct mebi__engine_memory {
     int preview_known;        /* 1: the map for previews need not be found */
 } mebi__engine_memory;
 
+/* What plans saw of the system a moment ago, which many at once share. */
+typedef struct mebi__engine_glance {
+    size_t bytes[2];
+    double at; /* 0: never */
+} mebi__engine_glance;
+
 /* What plans of any thread read and a job changes; see beside.c. */
 typedef struct mebi__engine_shared {
     pthread_mutex_t lock; /* held for moments only: never while anything is computed, read or written elsewhere */
@@ -40,10 +46,8 @@ typedef struct mebi__engine_shared {
     unsigned changes;       /* of `held` */
     mebi__engine_memory before; /* as it was before the job under way took any */
     size_t features_before; /* bytes */
-    size_t cold_dit, cold_encoder; /* as plans saw them at cold_at; 0: never */
-    double cold_at;
-    size_t about_own, about_room; /* beside a job, at about_at */
-    double about_at;
+    mebi__engine_glance cold;  /* bytes of the DiT's and the encoder's weights that are not in memory */
+    mebi__engine_glance about; /* beside a job: what the process holds, and how much room there is */
 } mebi__engine_shared;
 
 struct mebi_engine {
