@@ -57,6 +57,9 @@ export const launch = () => chromium.launch({
     args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
         "--disable-default-apps", "--force-color-profile=srgb"] });
 
+/* Milliseconds a test waits for what must come; how soon it comes is for load.mjs to judge. */
+export const PATIENCE = 60000;
+
 /* What a browser says when the server is away, which is what some tests are about. */
 const EXPECTED = /ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|the server responded with a status of 4(09|22|01|04)/;
 
@@ -64,7 +67,7 @@ const EXPECTED = /ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_R
 export async function open(browser, url, { size = "desktop", ...options } = {}) {
     const context = await browser.newContext({ viewport: SIZES[size], locale: "en-GB", colorScheme: "light", reducedMotion: "reduce", ...options });
     const page = await context.newPage(), faults = [];
-    page.setDefaultTimeout(15000);
+    page.setDefaultTimeout(PATIENCE);
     page.on("console", (m) => { if (["error", "warning"].includes(m.type()) && !EXPECTED.test(m.text())) faults.push(m.text()); });
     page.on("pageerror", (e) => faults.push(String(e.stack ?? e)));
     page.on("request", (r) => { if (!/^(data|blob):/.test(r.url()) && new URL(r.url()).origin !== new URL(url).origin) faults.push(`fetched ${r.url()}`); });

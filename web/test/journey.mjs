@@ -2,10 +2,10 @@
  * a refused size and what fits instead, a reload and a restarted server in the middle of a job, drafts, trash, language, theme. */
 import assert from "node:assert/strict";
 import fs from "node:fs";
-import { launch, open, REAL, serve, shot, SIZES } from "./browser.mjs";
+import { launch, open, PATIENCE, REAL, serve, shot, SIZES } from "./browser.mjs";
 
 const text = (page, where) => page.locator(where).first().innerText();
-const until = (page, what, argument) => page.waitForFunction(what, argument, { timeout: 15000 });
+const until = (page, what, argument) => page.waitForFunction(what, argument, { timeout: PATIENCE });
 
 const choose = (page, name, value) => page.locator(`label:has(> input[name="${name}"][value="${value}"])`).click();
 
@@ -141,12 +141,20 @@ async function dropPng({ page, url }) {
     await page.locator('[aria-label="Keep this seed"]').click();
 }
 
-/* Enough steps to do something in the middle. */
-const SLOW = REAL ? "120" : "30", LONG = REAL ? "60" : "30"; /* to be cancelled; to be finished */
-const slowSteps = async (page) => { await page.fill("#steps", SLOW); await page.locator(".size", { hasText: "recommended" }).click(); };
+/* Long enough to do something in the middle, also where the browser is slower than the model: steps to be finished, steps to be cancelled. */
+const LONG = REAL ? "60" : "30", SLOW = REAL ? "120" : "30";
+async function slowJob(page) {
+    await page.fill("#steps", SLOW);
+    if (REAL) { await page.fill("#cfg", "4"); await choose(page, "count", "4"); }
+    await page.locator(".size", { hasText: "recommended" }).click();
+}
+async function quickJob(page) {
+    await page.fill("#steps", "8");
+    if (REAL) { await page.fill("#cfg", "0"); await choose(page, "count", "1"); }
+}
 
 async function cancel({ page }) {
-    await slowSteps(page);
+    await slowJob(page);
     await page.click("#generate");
     await page.waitForSelector("#cancel");
     await page.click("#generate");
@@ -155,7 +163,7 @@ async function cancel({ page }) {
     await page.waitForSelector(".waiting-list", { state: "detached" });
     await page.click("#cancel");
     await page.waitForSelector("#cancel", { state: "detached" });
-    await page.fill("#steps", "8");
+    await quickJob(page);
 }
 
 async function refusedSize({ page, name }) {
@@ -172,16 +180,18 @@ async function refusedSize({ page, name }) {
     assert.ok(await page.locator(".dock .meter.red").count());
     await shot(page, `${name}-refused`);
     await page.locator(".alternative").nth(1).click();
+    await page.fill("#steps", SLOW);
     await page.waitForSelector("#generate:not([disabled])");
     await page.click("#generate");
     await page.waitForSelector(".frame.preview img");
     await page.click("#cancel");
     await page.waitForSelector("#cancel", { state: "detached" });
+    await quickJob(page);
     await page.locator(".size", { hasText: "recommended" }).click();
 }
 
 async function reloaded({ page, context, url }) {
-    await slowSteps(page);
+    await slowJob(page);
     await page.click("#generate");
     await page.waitForSelector(".frame.preview img");
     await page.reload();
@@ -193,6 +203,7 @@ async function reloaded({ page, context, url }) {
     await second.close();
     await page.click("#cancel");
     await page.waitForSelector("#cancel", { state: "detached" });
+    await quickJob(page);
 }
 
 const newest = (page) => page.evaluate(async () => (await (await fetch("/api/v1/jobs?limit=1")).json()).jobs[0]);
