@@ -48,6 +48,14 @@ def rms(x, norm, eps):
     return F.rms_norm(x, (x.shape[-1],), norm.weight, eps)
 
 
+def attention(q, k, v, causal=False):
+    """Written out: at these lengths faster than torch's fused one, whose backward pass takes a third of a step."""
+    scores = (q @ k.mT) * q.shape[-1] ** -0.5
+    if causal:
+        scores = scores.masked_fill(torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1), -math.inf)
+    return torch.softmax(scores, -1).to(v.dtype) @ v
+
+
 def encode(encoder, ids):
     """ids (B, L), padded on the right -> features (B, L, 128) after all but the last layer.
 
@@ -69,7 +77,7 @@ def encode(encoder, ids):
         v = heads(a.v_proj(x)).transpose(1, 2)
         q, k = q * cos + half(q) * sin, k * cos + half(k) * sin
         k, v = (y.repeat_interleave(q.shape[1] // k.shape[1], 1) for y in (k, v))
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        y = attention(q, k, v, causal=True)
         h = h + a.o_proj(y.transpose(1, 2).flatten(2))
         h = h + layer.mlp(rms(h, layer.post_attention_layernorm, c.rms_norm_eps))
     return h
@@ -106,7 +114,7 @@ def block(m, x, cos, sin, mod=None):
     heads = lambda z: z.unflatten(-1, (at.heads, -1))
     q = rotate(rms(heads(at.to_q(y)), at.norm_q, eps), cos, sin).transpose(1, 2)
     k = rotate(rms(heads(at.to_k(y)), at.norm_k, eps), cos, sin).transpose(1, 2)
-    y = F.scaled_dot_product_attention(q, k, heads(at.to_v(y)).transpose(1, 2))
+    y = attention(q, k, heads(at.to_v(y)).transpose(1, 2))
     x = x + g1 * rms(at.to_out[0](y.transpose(1, 2).flatten(2)), m.attention_norm2, eps)
     f = m.feed_forward
     y = rms(x, m.ffn_norm1, eps) * s2
@@ -152,16 +160,19 @@ def denoise(dit, x, t, feats, own, cos, sin):
     return final.linear(x)
 
 
+def shifted(s):
+    return SHIFT * s / (1 + (SHIFT - 1) * s)
+
+
 def sigmas(steps):
-    s = torch.linspace(1, 1 / steps, steps)
-    return torch.cat([SHIFT * s / (1 + (SHIFT - 1) * s), torch.zeros(1)])
+    return torch.cat([shifted(torch.linspace(1, 1 / steps, steps)), torch.zeros(1)])
 
 
-def tokenize(tok, prompts):
-    """ids (B, L) padded to a multiple of 32, and which of them are the prompts' own."""
+def tokenize(tok, prompts, length=0):
+    """ids (B, L) padded to a multiple of 32, at least to length, and which of them are the prompts' own."""
     from tokenizer import chat
     rows = [e.ids[:512] for e in tok.encode_batch([chat(p) for p in prompts], add_special_tokens=False)]
-    length = max(len(r) for r in rows)
+    length = max(length, *(len(r) for r in rows))
     length += (-length) % MULTIPLE
     ids = torch.full((len(rows), length), ENCODER["pad_token_id"])
     own = torch.zeros(len(rows), length, dtype=torch.bool)
