@@ -174,7 +174,7 @@ static void a_damaged_weight_is_gone_round(void **state) {
     mebi_engine *e = open_in(MEBI_PRECISION_INT8, MINI, 2);
     make(e, "a red apple", 64, 3, &before);
     mebi__features_release(&e->features); /* or it need not encode again */
-    float *in_dit = scale_in(&e->pipeline.dit.params, &e->pipeline.dit.layer[2].w2);
+    float *in_dit = scale_in(&e->pipeline.dit.params, &e->pipeline.dit.layer[2].w1);
     float *in_encoder = scale_in(&e->pipeline.encoder.params, &e->pipeline.encoder.layer[1].k);
     float good_dit = *in_dit, good_encoder = *in_encoder;
     *in_dit = *in_encoder = NAN;

@@ -23,7 +23,7 @@ import tokenizer
 import train_vae
 
 # Up to this share of the budget: tokens shown (None: all), batch.
-PHASES = ((0.55, 64, 64), (0.75, 128, 40), (1.0, None, 24))
+PHASES = ((0.4, 64, 64), (0.65, 128, 40), (1.0, None, 24))
 OTHER_SIZES = 0.3  # share of batches that are not 256 x 256
 
 
