@@ -38,9 +38,9 @@ MEASURES.update({"pine tree": "棵", "palm tree": "棵", "top hat": "顶", "stra
                  "fire truck": "辆"})
 EN_PLACE = dict(grass=["on the grass", "on green grass", "in a meadow"], night=["in the night sky", "at night", "under the stars"],
                 beach=["on the beach", "by the sea"], snow=["in the snow", "on snow"], sea=["under the sea", "under water", "in the ocean"],
-                room=["in a room", "on a wooden floor", "indoors"])
+                room=["in a room", "on a wooden floor", "indoors", "on the windowsill"])
 ZH_PLACE = dict(grass=["草地上", "在草地上", "绿色的草地上"], night=["夜空中", "在夜空中", "星空下"], beach=["沙滩上", "在沙滩上", "海边"],
-                snow=["雪地里", "在雪地里", "雪地上"], sea=["海底", "在海里", "在水下"], room=["房间里", "在房间里", "木地板上"])
+                snow=["雪地里", "在雪地里", "雪地上"], sea=["海底", "在海里", "在水下"], room=["房间里", "在房间里", "木地板上", "窗台上"])
 EN_SPOT = dict(left="on the left", right="on the right", top="at the top", bottom="at the bottom")
 ZH_SPOT = dict(left=["在左边", "在左侧"], right=["在右边", "在右侧"], top=["在上方", "在上边"], bottom=["在下方", "在下边"])
 EN_SIZE, ZH_SIZE = dict(small=["small", "tiny", "little"], big=["big", "large", "huge"]), dict(small=["小小的", "很小的"], big=["很大的", "巨大的"])
@@ -113,6 +113,11 @@ def chinese_things(s, rng, plain):
     return f"{parts[0]}、{parts[1]}和{parts[2]}"
 
 
+def sits(s):
+    """An animal by itself, not at sea and not in the sky."""
+    return len(s.things) == 1 and MEASURES.get(artwork.names()[s.things[0].index][1]) == "只" and s.background[0] not in ("sea", "night")
+
+
 def english(s, rng, plain=False):
     text = english_things(s, rng, plain)
     if s.spot:
@@ -129,7 +134,7 @@ def english(s, rng, plain=False):
         a, b = s.background
         text = rng.choice([f"{text} on a gradient from {a} to {b}", f"{text}, {a} to {b} gradient background"])
     else:
-        text += " " + rng.choice(EN_PLACE[s.background[0]])
+        text += (" sitting " if sits(s) and rng.random() < 0.2 else " ") + rng.choice(EN_PLACE[s.background[0]])
     if not plain and rng.random() < 0.1:
         text = rng.choice(["a picture of ", "a drawing of ", "an emoji of ", "an illustration of "]) + text
     if style:
@@ -155,7 +160,8 @@ def chinese(s, rng, plain=False):
         text += comma + rng.choice([f"从{a}色到{b}色的渐变背景", f"{a}{b}渐变背景"])
     else:
         ground = rng.choice(ZH_PLACE[s.background[0]])
-        text = rng.choice([text + ground if ground.startswith("在") else text + "在" + ground,
+        sitting = "坐" if sits(s) and rng.random() < 0.2 else ""
+        text = rng.choice([text + sitting + ground if ground.startswith("在") else text + sitting + "在" + ground,
                            (ground + "的" if not ground.startswith("在") else ground + comma) + text])
     if s.style or (not plain and rng.random() < 0.2):
         text += comma + rng.choice(ZH_STYLE[s.style])
