@@ -1,8 +1,9 @@
 """Trains the DiT and the text encoder together by flow matching on prepared latents.
 
-Most of the time only some of a picture's tokens are shown, at their true places: where things are and what
-colour they have is learned at a quarter of the work. The last part sees whole pictures. The time budget is
-shared out by fractions, so a run can be cut to what there is; it goes on where it stopped.
+At first only some of a picture's tokens are shown, at their true places: where things are and what colour they have
+is learned at a quarter of the work, but not their shapes. Then windows are shown, again where they are, in which
+most of a thing is seen; the last part sees whole pictures. The time budget is shared out by fractions, so a run can
+be cut to what there is; it goes on where it stopped.
 """
 import argparse
 import math
@@ -22,8 +23,8 @@ import pool
 import tokenizer
 import train_vae
 
-# Up to this share of the budget: tokens shown (None: all), batch.
-PHASES = ((0.4, 64, 64), (0.65, 128, 40), (1.0, None, 24))
+PHASES = ((0.15, "some", 64), (0.55, "window", 48), (1.0, "whole", 24))  # up to this share of the time: what is shown, batch
+SOME, WINDOW = 64, 10  # tokens; tokens on a side
 OTHER_SIZES = 0.3  # share of batches that are not 256 x 256
 
 
@@ -171,6 +172,18 @@ class Run:
         Image.fromarray(np.concatenate([np.concatenate(list(x[k:k + 8]), 1) for k in (0, 8)])).save(path)
 
 
+def shown(kind, x0, high, wide, gen):
+    """Which tokens of a batch are shown, or None for all."""
+    if kind == "some" and high * wide > SOME:
+        # What is alive is shown somewhat more often than flat ground.
+        return torch.multinomial(x0.std((0, 2)) + 0.3, SOME, generator=gen).sort().values
+    if kind == "window" and high * wide > WINDOW ** 2:
+        h, w = min(high, WINDOW), min(wide, WINDOW)
+        top, left = (int(torch.randint(0, n + 1, (1,), generator=gen)) for n in (high - h, wide - w))
+        return (torch.arange(top, top + h)[:, None] * wide + torch.arange(left, left + w)).flatten()
+    return None
+
+
 def options(doc, minutes, lr):
     p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--pool", required=True, help="folder of prepare.py and latents.py")
@@ -189,21 +202,18 @@ def main():
     run = Run(options(__doc__, 330, 3e-3).parse_args())
     gen = run.gen
     while run.share() < 1:
-        keep, count = next((k, b) for until, k, b in PHASES if run.share() < until)
-        x0, high, wide, scenes = run.batch(count, not keep)
+        kind, count = next((k, b) for until, k, b in PHASES if run.share() < until)
+        x0, high, wide, scenes = run.batch(count, kind == "whole")
         ids, own = run.texts(scenes)
-        rows = None
-        if keep and keep < high * wide:
-            # What is alive is shown somewhat more often than flat ground.
-            rows = torch.multinomial(x0.std((0, 2)) + 0.3, keep, generator=gen).sort().values
-            x0 = x0[:, rows]
+        rows = shown(kind, x0, high, wide, gen)
+        x0 = x0 if rows is None else x0[:, rows]
         cos, sin = model.rotations(high, wide, ids.shape[1], rows)
         noise = torch.randn(x0.shape, generator=gen)
         u = (torch.arange(len(x0)) + torch.rand(len(x0), generator=gen)) / len(x0)  # stratified
         s = model.shifted(u)[:, None, None]
         with torch.autocast("cpu", torch.bfloat16):
             out = model.denoise(run.dit, (1 - s) * x0 + s * noise, 1 - s[:, 0, 0], model.encode(run.encoder, ids), own, cos, sin)
-        run.learn((out.float() - (x0 - noise)).pow(2).mean(), f"tokens {keep or 256} ")
+        run.learn((out.float() - (x0 - noise)).pow(2).mean(), f"{kind}, {x0.shape[1]} tokens, ")
 
 
 if __name__ == "__main__":
