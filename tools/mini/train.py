@@ -23,7 +23,7 @@ import pool
 import tokenizer
 import train_vae
 
-PHASES = ((0.15, "some", 64), (0.55, "window", 48), (1.0, "whole", 24))  # up to this share of the time: what is shown, batch
+PHASES = ((0.08, "some", 64), (0.55, "window", 48), (1.0, "whole", 24))  # up to this share of the time: what is shown, batch
 SOME, WINDOW = 64, 10  # tokens; tokens on a side
 OTHER_SIZES = 0.3  # share of batches that are not 256 x 256
 
@@ -76,10 +76,22 @@ def parameters(both):
     return inner, outer
 
 
+def texts(scenes, rng, tok, drop=0.08):
+    """ids and own for fresh captions, a share `drop` of them empty; short ones, that fit into 32 positions, if there are such."""
+    out = []
+    for s in scenes:
+        for _ in range(12):
+            c = captions.caption(s, rng, drop)
+            if len(tok.encode(tokenizer.chat(c), add_special_tokens=False).ids) <= 32:
+                break
+        out.append(c)
+    return model.tokenize(tok, out)
+
+
 class Run:
     """What is trained, its optimisers, its moving average and its clock: kept in `out`/dit.pt, taken up from there."""
 
-    def __init__(self, a, start=None):
+    def __init__(self, a, start=None, encoder=None):
         os.makedirs(a.out, exist_ok=True)
         torch.manual_seed(a.seed)
         torch.set_num_threads(a.threads)
@@ -92,6 +104,8 @@ class Run:
         self.both = torch.nn.ModuleDict(dict(encoder=self.encoder, dit=self.dit))
         if start:
             self.both.load_state_dict(start)
+        if encoder:
+            self.encoder.load_state_dict(encoder)
         inner, self.outer = parameters(self.both)
         self.muon, self.adam = Muon(inner, a.lr), torch.optim.AdamW(self.outer, a.lr, (0.9, 0.97), weight_decay=0.0)
         self.steps, self.spent, self.ema, self.sums = 0, 0.0, {k: v.clone() for k, v in self.both.state_dict().items()}, []
@@ -110,15 +124,7 @@ class Run:
         return self.spent / (self.a.minutes * 60)
 
     def texts(self, scenes):
-        """ids and own for fresh captions; short ones, that fit into 32 positions, if there are such."""
-        out = []
-        for s in scenes:
-            for _ in range(12):
-                c = captions.caption(s, self.rng)
-                if len(self.tok.encode(tokenizer.chat(c), add_special_tokens=False).ids) <= 32:
-                    break
-            out.append(c)
-        return model.tokenize(self.tok, out)
+        return texts(scenes, self.rng, self.tok)
 
     def batch(self, count, whole=True):
         """Pictures of one size, native or another, if `whole` fewer where they are large: tokens (B, N, 64), high, wide, scenes."""
@@ -199,7 +205,10 @@ def options(doc, minutes, lr):
 
 
 def main():
-    run = Run(options(__doc__, 330, 3e-3).parse_args())
+    p = options(__doc__, 330, 3e-3)
+    p.add_argument("--encoder", required=True, help="encoder.pt of train_encoder.py")
+    a = p.parse_args()
+    run = Run(a, encoder=torch.load(a.encoder))
     gen = run.gen
     while run.share() < 1:
         kind, count = next((k, b) for until, k, b in PHASES if run.share() < until)

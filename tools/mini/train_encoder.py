@@ -1,0 +1,137 @@
+"""Teaches the text encoder what captions say, before there is a DiT: from its features a small reader has to tell the
+things in their order, their colours and what they look like, the background, the size, the place and the style.
+
+A DiT that has to learn words and pictures at once learns colours and backgrounds, and for hours hardly anything of
+shapes; what a thing looks like is told here for a hundredth of the work. The reader is thrown away afterwards.
+"""
+import argparse
+import functools
+import glob
+import math
+import os
+import pickle
+import random
+import time
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+
+import artwork
+import model
+import scenes
+import train
+
+SIDE = 12  # of what a thing looks like
+COLOURS = [None, *artwork.COLOURS]
+GROUNDS = [*scenes.PLAIN, *scenes.PLACES]
+SPOTS = [None, *scenes.SPOTS]
+
+
+@functools.lru_cache(None)
+def look(style, index, colour):
+    """(SIDE, SIDE, 4): premultiplied colour and alpha, flat."""
+    a = torch.from_numpy(artwork.picture(artwork.STYLES[style], index, colour, 4 * SIDE)).float()
+    a = torch.cat([a[..., :3] * a[..., 3:], a[..., 3:]], 2)
+    return F.avg_pool2d(a.permute(2, 0, 1)[None], 4).flatten()
+
+
+class Reader(torch.nn.Module):
+    """Four questions, three things and the rest, each looks once at all features; answers are linear in what it has seen."""
+
+    def __init__(self, objects):
+        super().__init__()
+        self.width = width = model.DIT["cap_feat_dim"]
+        self.questions = torch.nn.Parameter(torch.randn(4, 4, width // 4) * 0.3)  # heads, questions
+        self.key, self.value = torch.nn.Linear(width, width), torch.nn.Linear(width, 2 * width)
+        answers = dict(object=objects, colour=len(COLOURS), look=SIDE * SIDE * 4)
+        rest = dict(count=3, ground=len(GROUNDS), other=len(GROUNDS), kind=3, size=len(scenes.SIZES), spot=len(SPOTS), style=len(artwork.STYLES))
+        self.thing = torch.nn.ModuleDict({k: torch.nn.Linear(2 * width, n) for k, n in answers.items()})
+        self.rest = torch.nn.ModuleDict({k: torch.nn.Linear(2 * width, n) for k, n in rest.items()})
+
+    def forward(self, feats, own):
+        x = F.rms_norm(feats, (self.width,))
+        heads = lambda y: y.unflatten(-1, (4, -1)).transpose(1, 2)
+        scores = self.questions @ heads(self.key(x)).mT
+        seen = torch.softmax(scores.masked_fill(~own[:, None, None], -math.inf), -1) @ heads(self.value(x))
+        seen = seen.transpose(1, 2).flatten(2)
+        return {k: m(seen[:, :3]) for k, m in self.thing.items()} | {k: m(seen[:, 3]) for k, m in self.rest.items()}
+
+
+def wanted(batch):
+    """What the reader should say of these scenes; -100 where there is nothing to say."""
+    out = {k: [] for k in ("object", "colour", "look", "count", "ground", "other", "kind", "size", "spot", "style")}
+    nothing = torch.zeros(SIDE * SIDE * 4)
+    for s in batch:
+        free = [None] * (3 - len(s.things))
+        out["object"].append([t.index for t in s.things] + [-100 for _ in free])
+        out["colour"].append([COLOURS.index(t.colour) for t in s.things] + [-100 for _ in free])
+        out["look"].append(torch.stack([look(s.style, t.index, t.colour) for t in s.things] + [nothing for _ in free]))
+        out["count"].append(len(s.things) - 1)
+        out["ground"].append(GROUNDS.index(s.background[0]))
+        out["other"].append(GROUNDS.index(s.background[-1]))
+        out["kind"].append(("plain", "gradient", "place").index(s.kind))
+        out["size"].append(list(scenes.SIZES).index(s.size))
+        out["spot"].append(SPOTS.index(s.spot))
+        out["style"].append(s.style)
+    return {k: torch.stack(v) if k == "look" else torch.tensor(v) for k, v in out.items()}
+
+
+def judged(said, want):
+    """(loss, share of right answers by question)."""
+    loss, right = 0, {}
+    for k, w in want.items():
+        if k == "look":
+            there = want["object"] >= 0
+            loss = loss + 10 * (said[k] - w)[there].pow(2).mean()
+            right[k] = 1 - ((said[k] - w)[there].pow(2).mean() / w[there].var(0).mean()).item()
+        else:
+            loss = loss + F.cross_entropy(said[k].flatten(0, -2), w.flatten())
+            there = w >= 0
+            right[k] = (said[k].argmax(-1) == w)[there].float().mean().item()
+    return loss, right
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--pool", required=True, help="folder of prepare.py: only its scenes are read")
+    p.add_argument("--tokenizer", required=True, help="folder of tokenizer.py")
+    p.add_argument("--out", required=True, help="encoder.pt")
+    p.add_argument("--minutes", type=float, default=20)
+    p.add_argument("--lr", type=float, default=2e-3)
+    p.add_argument("--batch", type=int, default=256)
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--seed", type=int, default=0)
+    a = p.parse_args()
+    torch.manual_seed(a.seed)
+    torch.set_num_threads(a.threads)
+    tok = Tokenizer.from_file(os.path.join(a.tokenizer, "tokenizer.json"))
+    everything = []
+    for path in sorted(glob.glob(os.path.join(a.pool, "*.scenes"))):
+        with open(path, "rb") as f:
+            everything += pickle.load(f)
+    encoder, reader, rng = model.build()[0], Reader(len(artwork.names())), random.Random(a.seed)
+    encoder.layers[-1].requires_grad_(False)  # what the pipeline never reads
+    encoder.norm.requires_grad_(False)
+    every = [*(q for q in encoder.parameters() if q.requires_grad), *reader.parameters()]
+    opt = torch.optim.AdamW(every, a.lr, (0.9, 0.98), weight_decay=0.0)
+    step, began = 0, time.time()
+    share = 0
+    while share < 1:
+        for g in opt.param_groups:
+            g["lr"] = a.lr * min(1, (step + 1) / 100) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+        batch = rng.choices(everything, k=a.batch)
+        ids, own = train.texts(batch, rng, tok, drop=0)
+        loss, right = judged(reader(model.encode(encoder, ids), own), wanted(batch))
+        opt.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(every, 1.0)
+        opt.step()
+        step, share = step + 1, (time.time() - began) / (60 * a.minutes)
+        if step % 100 == 0 or share >= 1:
+            print(f"step {step} {time.time() - began:.0f} s loss {loss.item():.3f} " + " ".join(f"{k} {v:.3f}" for k, v in right.items()), flush=True)
+    torch.save(encoder.state_dict(), a.out)
+
+
+if __name__ == "__main__":
+    main()
