@@ -97,7 +97,7 @@ def main():
     p.add_argument("--pool", required=True, help="folder of prepare.py: only its scenes are read")
     p.add_argument("--tokenizer", required=True, help="folder of tokenizer.py")
     p.add_argument("--out", required=True, help="encoder.pt")
-    p.add_argument("--minutes", type=float, default=20)
+    p.add_argument("--minutes", type=float, default=8)
     p.add_argument("--lr", type=float, default=2e-3)
     p.add_argument("--batch", type=int, default=256)
     p.add_argument("--threads", type=int, default=2)
