@@ -15,9 +15,8 @@ ON_GRID = 0.7  # share of a batch at the noise levels of eight steps
 
 
 class Teacher:
-    def __init__(self, path, guidance, substeps):
-        self.encoder, self.dit = model.build()
-        torch.nn.ModuleDict(dict(encoder=self.encoder, dit=self.dit)).load_state_dict(torch.load(path)["ema"])
+    def __init__(self, weights, guidance, substeps):
+        self.encoder, self.dit = model.loaded(weights)
         self.guidance, self.substeps = guidance, substeps
 
     @torch.no_grad()
@@ -60,11 +59,12 @@ def main():
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--no-caption", type=float, default=0.1, help="share of pictures shown without one")
     a = p.parse_args()
-    run = train.Run(a, start=torch.load(a.teacher)["ema"])
-    teacher, gen = Teacher(a.teacher, a.guidance, a.substeps), run.gen
+    weights = torch.load(a.teacher)["ema"]
+    run = train.Run(a, start=weights)
+    teacher, gen = Teacher(weights, a.guidance, a.substeps), run.gen
     while run.share() < 1:
         x0, high, wide, scenes = run.batch(a.batch)
-        ids, own = run.texts(scenes)
+        ids, own = train.texts(scenes, run.rng, run.tok)
         empty = model.tokenize(run.tok, [""] * len(x0), ids.shape[1])
         rotations = model.rotations(high, wide, ids.shape[1])
         sigma, until = levels(len(x0), gen)

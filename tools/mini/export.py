@@ -18,8 +18,7 @@ def export(vae_state, dit_state, folder):
     stats = v["latents"] if "latents" in v else (v["mean"], v["std"])
     vae = AutoencoderKL(**{**CONFIG, "scaling_factor": round(1 / stats[1], 6), "shift_factor": round(stats[0], 6)})
     vae.load_state_dict(v["ema"])
-    encoder, dit = model.build()
-    torch.nn.ModuleDict(dict(encoder=encoder, dit=dit)).load_state_dict(d["ema"])
+    encoder, dit = model.loaded(d["ema"])
     for part, name in ((vae, "vae"), (dit, "transformer"), (encoder, "text_encoder")):
         out = os.path.join(folder, name)
         shutil.rmtree(out, ignore_errors=True)

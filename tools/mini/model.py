@@ -41,6 +41,20 @@ def build():
         torch.nn.init.zeros_(lin.bias)
     torch.nn.init.normal_(dit.x_pad_token, std=0.5)
     torch.nn.init.normal_(dit.cap_pad_token, std=0.5)
+    for unread in (encoder.layers[-1], encoder.norm):  # by the pipeline
+        unread.requires_grad_(False)
+    return encoder, dit
+
+
+def together(encoder, dit):
+    """Both as one module, as checkpoints have them."""
+    return torch.nn.ModuleDict(dict(encoder=encoder, dit=dit))
+
+
+def loaded(weights):
+    """(encoder, DiT) with a checkpoint's weights."""
+    encoder, dit = build()
+    together(encoder, dit).load_state_dict(weights)
     return encoder, dit
 
 

@@ -67,9 +67,9 @@ def parameters(both):
     """(matrices inside blocks, all else that is trained)."""
     inner, outer = [], []
     for name, q in both.named_parameters():
-        if name.startswith("encoder.layers.3.") or name == "encoder.norm.weight":
-            q.requires_grad_(False)  # what the pipeline never reads
-        elif q.ndim == 2 and ("attention.to" in name or "feed_forward" in name or "_proj" in name):
+        if not q.requires_grad:
+            continue
+        if q.ndim == 2 and ("attention.to" in name or "feed_forward" in name or "_proj" in name):
             inner.append(q)
         else:
             outer.append(q)
@@ -101,7 +101,7 @@ class Run:
         self.vae = train_vae.load(a.vae)
         self.data = pool.Latents(a.pool)
         self.encoder, self.dit = model.build()
-        self.both = torch.nn.ModuleDict(dict(encoder=self.encoder, dit=self.dit))
+        self.both = model.together(self.encoder, self.dit)
         if start:
             self.both.load_state_dict(start)
         if encoder:
@@ -122,9 +122,6 @@ class Run:
     def share(self):
         """How much of the time is over, from 0 to 1."""
         return self.spent / (self.a.minutes * 60)
-
-    def texts(self, scenes):
-        return texts(scenes, self.rng, self.tok)
 
     def batch(self, count, whole=True):
         """Pictures of one size, native or another, if `whole` fewer where they are large: tokens (B, N, 64), high, wide, scenes."""
@@ -169,8 +166,7 @@ class Run:
     @torch.no_grad()
     def show(self, path, seed=5):
         """Pictures of the moving average."""
-        encoder, dit = model.build()
-        torch.nn.ModuleDict(dict(encoder=encoder, dit=dit)).load_state_dict(self.ema)
+        encoder, dit = model.loaded(self.ema)
         vae, mean, std = self.vae
         z = torch.cat([model.sample(encoder, dit, self.tok, [p], seed=seed + i) for i, p in enumerate(SHOWN)])
         x = torch.cat([vae.decode(b * std + mean).sample for b in z.split(4)])
@@ -213,7 +209,7 @@ def main():
     while run.share() < 1:
         kind, count = next((k, b) for until, k, b in PHASES if run.share() < until)
         x0, high, wide, scenes = run.batch(count, kind == "whole")
-        ids, own = run.texts(scenes)
+        ids, own = texts(scenes, run.rng, run.tok)
         rows = shown(kind, x0, high, wide, gen)
         x0 = x0 if rows is None else x0[:, rows]
         cos, sin = model.rotations(high, wide, ids.shape[1], rows)

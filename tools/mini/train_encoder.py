@@ -111,8 +111,6 @@ def main():
         with open(path, "rb") as f:
             everything += pickle.load(f)
     encoder, reader, rng = model.build()[0], Reader(len(artwork.names())), random.Random(a.seed)
-    encoder.layers[-1].requires_grad_(False)  # what the pipeline never reads
-    encoder.norm.requires_grad_(False)
     every = [*(q for q in encoder.parameters() if q.requires_grad), *reader.parameters()]
     opt = torch.optim.AdamW(every, a.lr, (0.9, 0.98), weight_decay=0.0)
     step, began = 0, time.time()
