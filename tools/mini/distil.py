@@ -71,11 +71,12 @@ def main():
         noise = torch.randn(x0.shape, generator=gen)
         s = sigma[:, None, None]
         x = (1 - s) * x0 + s * noise
-        with torch.autocast("cpu", torch.bfloat16):
-            want = teacher.aim(x, sigma, until, teacher.feats(ids, own, empty), rotations)
-            blank = torch.rand(len(x0), generator=gen) < a.no_caption
-            ids, own = torch.where(blank[:, None], empty[0], ids), torch.where(blank[:, None], empty[1], own)
-            out = model.denoise(run.dit, x, 1 - sigma, model.encode(run.encoder, ids), own, *rotations)
+        with model.mixed():
+            feats = teacher.feats(ids, own, empty)
+            want = teacher.aim(x, sigma, until, feats, rotations)
+            blank = (torch.rand(len(x0), generator=gen) < a.no_caption)[:, None]
+            (with_, own), (without, none) = feats
+            out = model.denoise(run.dit, x, 1 - sigma, torch.where(blank[..., None], without, with_), torch.where(blank, none, own), *rotations)
         run.learn((out.float() - want).pow(2).mean())
 
 

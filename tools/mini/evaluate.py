@@ -37,10 +37,10 @@ def visible(thing, style, background):
 def plain_scene(rng, count, held):
     """A scene on a plain background, of a combination that is held out, or is not."""
     while True:
-        style = 0 if rng.random() < 0.75 else 1
+        style = scenes.random_style(rng)
         background = rng.choice(list(scenes.PLAIN))
         def thing():
-            return scenes.Thing(rng.randrange(len(artwork.names())), rng.choice(list(artwork.COLOURS)) if rng.random() < 0.65 else None)
+            return scenes.Thing(scenes.random_object(rng, style), rng.choice(list(artwork.COLOURS)) if rng.random() < 0.65 else None)
         same = count > 1 and rng.random() < 0.4
         things = (thing(),) * count if same else tuple(thing() for _ in range(count))
         s = scenes.Scene(things, "plain", (background,), "normal", None, style, rng.randrange(1 << 30))

@@ -7,6 +7,7 @@ import os
 import numpy as np
 import torch
 
+import model
 from train_vae import load
 
 
@@ -24,7 +25,7 @@ def main():
         z = []
         for k in range(0, len(x), 8):
             y = torch.from_numpy(x[k:k + 8].copy()).permute(0, 3, 1, 2).float() / 127.5 - 1
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):  # half a percent of a deviation, 2.6 times the speed
+            with torch.no_grad(), model.mixed():  # half a percent of a deviation, 2.6 times the speed
                 z.append(((vae.encode(y.contiguous(memory_format=torch.channels_last)).latent_dist.mode().float() - mean) / std).half())
         np.save(path + ".tmp.npy", torch.cat(z).numpy())
         os.replace(path + ".tmp.npy", path + ".z.npy")

@@ -17,6 +17,7 @@ PLAIN = dict(white=(255, 255, 255), gray=(168, 170, 176), black=(28, 28, 34), re
 PLACES = dict(grass=("green", "blue"), night=("blue", "purple", "black"), beach=("blue", "yellow"), snow=("white", "gray"),
               sea=("blue",), room=("brown", "yellow", "orange"))
 SIZES = dict(small=0.40, normal=0.68, big=0.90)
+SECOND_STYLE = 6  # of so many objects one is drawn in the second style too
 SPOTS = dict(left=(0.27, 0.5), right=(0.73, 0.5), top=(0.5, 0.27), bottom=(0.5, 0.73))
 
 
@@ -165,9 +166,17 @@ def clashes(thing, style, background):
     return (thing.colour or own) in background
 
 
+def random_style(rng):
+    return 0 if rng.random() < 0.86 else 1
+
+
+def random_object(rng, style):
+    return rng.randrange(0, len(artwork.names()), SECOND_STYLE if style else 1)
+
+
 def random_scene(rng, wide=256, high=256, style=None):
     while True:
-        st = (0 if rng.random() < 0.75 else 1) if style is None else style
+        st = random_style(rng) if style is None else style
         if wide == high:
             n = rng.choices([1, 2, 3], [62, 24, 14])[0]
         else:
@@ -180,7 +189,7 @@ def random_scene(rng, wide=256, high=256, style=None):
         else:
             background = (rng.choice(list(PLACES)),)
         def thing():
-            i = rng.randrange(len(artwork.names()))
+            i = random_object(rng, st)
             colours = artwork.colours_for(artwork.STYLES[st], i)
             return Thing(i, rng.choice(colours) if colours and rng.random() < 0.5 else None)
         things = (thing(),) * n if n > 1 and rng.random() < 0.5 else tuple(thing() for _ in range(n))

@@ -1,4 +1,4 @@
-"""Trains the DiT and the text encoder together by flow matching on prepared latents.
+"""Trains the DiT by flow matching on prepared latents; the text encoder stays as train_encoder.py made it.
 
 At first only some of a picture's tokens are shown, at their true places: where things are and what colour they have
 is learned at a quarter of the work, but not their shapes. Then windows are shown, again where they are, in which
@@ -18,14 +18,16 @@ import numpy as np
 from PIL import Image
 
 import captions
+import keep
 import model
 import pool
 import tokenizer
 import train_vae
 
-PHASES = ((0.08, "some", 64), (0.55, "window", 48), (1.0, "whole", 24))  # up to this share of the time: what is shown, batch
+PHASES = ((0.06, "some", 24), (0.5, "window", 16), (1.0, "whole", 8))  # up to this share of the time: what is shown, batch
 SOME, WINDOW = 64, 10  # tokens; tokens on a side
-OTHER_SIZES = 0.3  # share of batches that are not 256 x 256
+OTHER_SIZES = 0.2  # share of batches that are not 256 x 256
+FADE = 0.4  # share of the time, at its end, in which steps become smaller
 
 
 class Muon(torch.optim.Optimizer):
@@ -47,7 +49,7 @@ class Muon(torch.optim.Optimizer):
                     buf = self.state[p].setdefault("buf", torch.zeros_like(p))
                     buf.lerp_(p.grad, 1 - group["momentum"])
                 x = torch.stack([p.grad.lerp(self.state[p]["buf"], group["momentum"]) for p in ps])
-                x = (x.mT if rows > cols else x).bfloat16()
+                x = (x.mT if rows > cols else x).to(model.FAST)
                 x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-12)
                 for _ in range(5):
                     a = x @ x.mT
@@ -69,7 +71,7 @@ def parameters(both):
     for name, q in both.named_parameters():
         if not q.requires_grad:
             continue
-        if q.ndim == 2 and ("attention.to" in name or "feed_forward" in name or "_proj" in name):
+        if q.ndim == 2 and ("attention.to" in name or "feed_forward" in name):
             inner.append(q)
         else:
             outer.append(q)
@@ -91,7 +93,7 @@ def texts(scenes, rng, tok, drop=0.08):
 class Run:
     """What is trained, its optimisers, its moving average and its clock: kept in `out`/dit.pt, taken up from there."""
 
-    def __init__(self, a, start=None, encoder=None):
+    def __init__(self, a, start=None, encoder=None, steps=0, spent=0.0):
         os.makedirs(a.out, exist_ok=True)
         torch.manual_seed(a.seed)
         torch.set_num_threads(a.threads)
@@ -106,9 +108,10 @@ class Run:
             self.both.load_state_dict(start)
         if encoder:
             self.encoder.load_state_dict(encoder)
+        self.encoder.requires_grad_(False)
         inner, self.outer = parameters(self.both)
         self.muon, self.adam = Muon(inner, a.lr), torch.optim.AdamW(self.outer, a.lr, (0.9, 0.97), weight_decay=0.0)
-        self.steps, self.spent, self.ema, self.sums = 0, 0.0, {k: v.clone() for k, v in self.both.state_dict().items()}, []
+        self.steps, self.spent, self.ema, self.sums = steps, spent, {k: v.clone() for k, v in self.both.state_dict().items()}, []
         if os.path.exists(self.state):
             ck = torch.load(self.state)
             self.both.load_state_dict(ck["model"])
@@ -117,6 +120,7 @@ class Run:
             self.steps, self.spent, self.ema = ck["step"], ck["spent"], ck["ema"]
         self.rng = random.Random(a.seed + self.steps)
         self.gen = torch.Generator().manual_seed(a.seed + self.steps)
+        self.began = self.steps
         self.mark = self.saved = self.shown = time.time()
 
     def share(self):
@@ -133,7 +137,7 @@ class Run:
     def learn(self, loss, note=""):
         """One step of both optimisers; every so often a line, a checkpoint, a sheet."""
         f, a = self.share(), self.a
-        lr = a.lr * min(1, (self.steps + 1) / 50) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * max(0, f - 0.1) / 0.9)))
+        lr = a.lr * min(1, (self.steps - self.began + 1) / 50, 0.01 + 0.99 * (1 - f) / FADE)
         for g in (*self.muon.param_groups, *self.adam.param_groups):
             g["lr"] = lr
         self.both.zero_grad(set_to_none=True)
@@ -142,7 +146,7 @@ class Run:
         self.muon.step()
         self.adam.step()
         self.steps += 1
-        decay = min(0.995, (self.steps + 1) / (self.steps + 12))
+        decay = min(0.995, (self.steps - self.began + 1) / (self.steps - self.began + 12))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.ema.values()), list(self.both.state_dict().values()), 1 - decay)
         self.sums.append(loss.item())
@@ -154,14 +158,34 @@ class Run:
                   f"pool {self.data.count()}", flush=True)
             self.sums = []
             self.data.refresh()
-        if last or now - self.saved > 120:
+        if last or now - self.saved > 300:
+            print(f"foreseen at noise 0.95, 0.8, 0.5: {self.foreseen()}", flush=True)
             torch.save(dict(model=self.both.state_dict(), ema=self.ema, muon=self.muon.state_dict(), adam=self.adam.state_dict(),
                             step=self.steps, spent=self.spent), self.state + ".tmp")
             os.replace(self.state + ".tmp", self.state)
-            self.saved = now
+            self.mark = self.saved = time.time()
         if last or now - self.shown > a.sheet_minutes * 60:
             self.show(os.path.join(a.out, f"sheet-{self.steps:05d}.png"))
             self.mark = self.shown = time.time()
+
+    @torch.no_grad()
+    def foreseen(self, count=64):
+        """How much of single things' shapes the weights, as they are, see in noise: 1 is all, 0 a flat colour."""
+        rng, x0, scenes = random.Random(3), [], []
+        while len(scenes) < count:
+            z, (scene,) = self.data.batch(rng, 1, True)
+            if len(scene.things) == 1:
+                x0.append(torch.from_numpy(z))
+                scenes.append(scene)
+        x0 = model.patches(torch.cat(x0))
+        ids, own = texts(scenes, rng, self.tok, drop=0)
+        noise, rotations = torch.randn(x0.shape, generator=torch.Generator().manual_seed(3)), model.rotations(16, 16, ids.shape[1])
+        shape, feats, out = (x0 - x0.mean(1, keepdim=True)).pow(2).sum(), model.encode(self.encoder, ids), []
+        for s in (0.95, 0.8, 0.5):
+            x = (1 - s) * x0 + s * noise
+            guess = x + s * model.denoise(self.dit, x, torch.full((count,), 1 - s), feats, own, *rotations)
+            out.append(f"{1 - ((guess - x0).pow(2).sum() / shape).item():.3f}")
+        return " ".join(out)
 
     @torch.no_grad()
     def show(self, path, seed=5):
@@ -201,10 +225,14 @@ def options(doc, minutes, lr):
 
 
 def main():
-    p = options(__doc__, 330, 3e-3)
-    p.add_argument("--encoder", required=True, help="encoder.pt of train_encoder.py")
+    p = options(__doc__, 240, 6e-3)
+    p.add_argument("--encoder", help="encoder.pt of train_encoder.py")
+    p.add_argument("--start", help="instead, a file of keep.py: go on from there")
     a = p.parse_args()
-    run = Run(a, encoder=torch.load(a.encoder))
+    if not a.encoder and not a.start:
+        p.error("--encoder or --start is needed")
+    weights, steps, spent = keep.given_back(a.start) if a.start else (None, 0, 0.0)
+    run = Run(a, weights, torch.load(a.encoder) if a.encoder else None, steps, spent)
     gen = run.gen
     while run.share() < 1:
         kind, count = next((k, b) for until, k, b in PHASES if run.share() < until)
@@ -216,7 +244,7 @@ def main():
         noise = torch.randn(x0.shape, generator=gen)
         u = (torch.arange(len(x0)) + torch.rand(len(x0), generator=gen)) / len(x0)  # stratified
         s = model.shifted(u)[:, None, None]
-        with torch.autocast("cpu", torch.bfloat16):
+        with model.mixed():
             out = model.denoise(run.dit, (1 - s) * x0 + s * noise, 1 - s[:, 0, 0], model.encode(run.encoder, ids), own, cos, sin)
         run.learn((out.float() - (x0 - noise)).pow(2).mean(), f"{kind}, {x0.shape[1]} tokens, ")
 

@@ -2,7 +2,8 @@
 things in their order, their colours and what they look like, the background, the size, the place and the style.
 
 A DiT that has to learn words and pictures at once learns colours and backgrounds, and for hours hardly anything of
-shapes; what a thing looks like is told here for a hundredth of the work. The reader is thrown away afterwards.
+shapes; what a thing looks like is told here for a hundredth of the work. The reader is thrown away afterwards; the
+encoder stays as it is, for what a DiT that can't draw yet would teach it is noise.
 """
 import argparse
 import functools
@@ -22,7 +23,7 @@ import model
 import scenes
 import train
 
-SIDE = 12  # of what a thing looks like
+SIDE = 16  # of what a thing looks like
 COLOURS = [None, *artwork.COLOURS]
 GROUNDS = [*scenes.PLAIN, *scenes.PLACES]
 SPOTS = [None, *scenes.SPOTS]
