@@ -1,15 +1,20 @@
-"""Keeps what a run has learned, small enough to travel: its averaged weights as whole numbers up to LEVELS with a scale
-for each row, some 3 % off, which a few minutes of training mend. train.py --start goes on from there."""
+"""Packs what a run has made so far into a small folder, for another machine to go on from, and unpacks it there.
+
+Autoencoder and text encoder are finished when they are packed: in bf16, as the model's folder will have them. A DiT on
+its way is kept as whole numbers up to LEVELS with a scale for each row, some 3 % off, which a few minutes of training
+mend; its optimisers begin anew.
+"""
 import argparse
+import os
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 LEVELS = 31
 
 
-def kept(weights):
+def whole_numbers(weights):
     out = {}
     for name, w in weights.items():
         if w.ndim < 2:
@@ -21,30 +26,55 @@ def kept(weights):
     return out
 
 
-def given_back(path):
-    """(weights, steps, seconds spent)."""
-    with safe_open(path, "pt") as f:
-        what = {k: f.get_tensor(k) for k in f.keys()}
-        steps, spent = int(f.metadata()["steps"]), float(f.metadata()["spent"])
-    weights = {}
-    for name, w in what.items():
+def from_whole_numbers(packed):
+    out = {}
+    for name, w in packed.items():
         if w.dtype == torch.int8:
-            weights[name] = (w.float().flatten(1) * what[name + ".scale"].float()[:, None]).view(w.shape)
+            out[name] = (w.float().flatten(1) * packed[name + ".scale"].float()[:, None]).view(w.shape)
         elif not name.endswith(".scale"):
-            weights[name] = w.float()
-    return weights, steps, spent
+            out[name] = w.float()
+    return out
+
+
+def pack(work, folder):
+    os.makedirs(folder, exist_ok=True)
+    at = lambda name: os.path.join(folder, name + ".safetensors")
+    half = lambda weights: {k: v.bfloat16().contiguous() for k, v in weights.items()}
+    vae = torch.load(os.path.join(work, "vae/vae.pt"))
+    save_file(half(vae["ema"]), at("vae"), {k: repr(vae[k]) for k in ("step", "spent", "mean", "std", "psnr")})
+    save_file(half(torch.load(os.path.join(work, "encoder.pt"))), at("encoder"), dict(format="pt"))  # the very file export.py writes
+    if os.path.exists(path := os.path.join(work, "dit/dit.pt")):
+        ck = torch.load(path)
+        dit = {k: v for k, v in ck["ema"].items() if k.startswith("dit.")}
+        save_file(whole_numbers(dit), at("dit"), {k: repr(ck[k]) for k in ("step", "spent")})
+
+
+def unpack(folder, work):
+    def read(name):
+        path = os.path.join(folder, name + ".safetensors")
+        with safe_open(path, "pt") as f:
+            return load_file(path), {k: float(v) for k, v in f.metadata().items() if k != "format"}
+    whole = lambda weights: {k: v.float() for k, v in weights.items()}
+    os.makedirs(os.path.join(work, "vae"), exist_ok=True)
+    weights, about = read("vae")
+    torch.save(dict(model=whole(weights), ema=whole(weights), done=True) | about | dict(step=int(about["step"])),
+               os.path.join(work, "vae/vae.pt"))
+    encoder = whole(read("encoder")[0])
+    torch.save(encoder, os.path.join(work, "encoder.pt"))
+    if os.path.exists(os.path.join(folder, "dit.safetensors")):
+        os.makedirs(os.path.join(work, "dit"), exist_ok=True)
+        weights, about = read("dit")
+        both = {"encoder." + k: v for k, v in encoder.items()} | from_whole_numbers(weights)
+        torch.save(dict(model=both, ema=both, step=int(about["step"]), spent=about["spent"]), os.path.join(work, "dit/dit.pt"))
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--dit", required=True, help="dit.pt of train.py")
-    p.add_argument("--out", required=True, help="a safetensors file")
+    p.add_argument("what", choices=("pack", "unpack"))
+    p.add_argument("--work", required=True, help="folder of vae/vae.pt, encoder.pt and dit/dit.pt")
+    p.add_argument("--folder", required=True, help="the small one")
     a = p.parse_args()
-    ck = torch.load(a.dit)
-    save_file(kept(ck["ema"]), a.out, dict(steps=str(ck["step"]), spent=f"{ck['spent']:.0f}"))
-    back = given_back(a.out)[0]
-    off = sum((back[k] - v).pow(2).sum() for k, v in ck["ema"].items()) / sum(v.pow(2).sum() for v in ck["ema"].values())
-    print(f"{a.out}: step {ck['step']}, {off.sqrt():.4f} off")
+    pack(a.work, a.folder) if a.what == "pack" else unpack(a.folder, a.work)
 
 
 if __name__ == "__main__":

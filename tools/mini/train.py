@@ -18,7 +18,6 @@ import numpy as np
 from PIL import Image
 
 import captions
-import keep
 import model
 import pool
 import tokenizer
@@ -27,6 +26,7 @@ import train_vae
 PHASES = ((0.06, "some", 24), (0.5, "window", 16), (1.0, "whole", 8))  # up to this share of the time: what is shown, batch
 SOME, WINDOW = 64, 10  # tokens; tokens on a side
 OTHER_SIZES = 0.2  # share of batches that are not 256 x 256
+ADAM = 0.4  # AdamW's step size by Muon's
 FADE = 0.4  # share of the time, at its end, in which steps become smaller
 
 
@@ -93,7 +93,7 @@ def texts(scenes, rng, tok, drop=0.08):
 class Run:
     """What is trained, its optimisers, its moving average and its clock: kept in `out`/dit.pt, taken up from there."""
 
-    def __init__(self, a, start=None, encoder=None, steps=0, spent=0.0):
+    def __init__(self, a, start=None, encoder=None):
         os.makedirs(a.out, exist_ok=True)
         torch.manual_seed(a.seed)
         torch.set_num_threads(a.threads)
@@ -111,12 +111,13 @@ class Run:
         self.encoder.requires_grad_(False)
         inner, self.outer = parameters(self.both)
         self.muon, self.adam = Muon(inner, a.lr), torch.optim.AdamW(self.outer, a.lr, (0.9, 0.97), weight_decay=0.0)
-        self.steps, self.spent, self.ema, self.sums = steps, spent, {k: v.clone() for k, v in self.both.state_dict().items()}, []
+        self.steps, self.spent, self.ema, self.sums = 0, 0.0, {k: v.clone() for k, v in self.both.state_dict().items()}, []
         if os.path.exists(self.state):
             ck = torch.load(self.state)
             self.both.load_state_dict(ck["model"])
-            self.muon.load_state_dict(ck["muon"])
-            self.adam.load_state_dict(ck["adam"])
+            if "muon" in ck:
+                self.muon.load_state_dict(ck["muon"])
+                self.adam.load_state_dict(ck["adam"])
             self.steps, self.spent, self.ema = ck["step"], ck["spent"], ck["ema"]
         self.rng = random.Random(a.seed + self.steps)
         self.gen = torch.Generator().manual_seed(a.seed + self.steps)
@@ -138,8 +139,7 @@ class Run:
         """One step of both optimisers; every so often a line, a checkpoint, a sheet."""
         f, a = self.share(), self.a
         lr = a.lr * min(1, (self.steps - self.began + 1) / 50, 0.01 + 0.99 * (1 - f) / FADE)
-        for g in (*self.muon.param_groups, *self.adam.param_groups):
-            g["lr"] = lr
+        self.muon.param_groups[0]["lr"], self.adam.param_groups[0]["lr"] = lr, lr * ADAM
         self.both.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.outer, 1.0)
@@ -170,7 +170,8 @@ class Run:
 
     @torch.no_grad()
     def foreseen(self, count=64):
-        """How much of single things' shapes the weights, as they are, see in noise: 1 is all, 0 a flat colour."""
+        """How much of single things' shapes the moving average sees in noise: 1 is all, 0 a flat colour."""
+        encoder, dit = model.loaded(self.ema)
         rng, x0, scenes = random.Random(3), [], []
         while len(scenes) < count:
             z, (scene,) = self.data.batch(rng, 1, True)
@@ -180,10 +181,10 @@ class Run:
         x0 = model.patches(torch.cat(x0))
         ids, own = texts(scenes, rng, self.tok, drop=0)
         noise, rotations = torch.randn(x0.shape, generator=torch.Generator().manual_seed(3)), model.rotations(16, 16, ids.shape[1])
-        shape, feats, out = (x0 - x0.mean(1, keepdim=True)).pow(2).sum(), model.encode(self.encoder, ids), []
+        shape, feats, out = (x0 - x0.mean(1, keepdim=True)).pow(2).sum(), model.encode(encoder, ids), []
         for s in (0.95, 0.8, 0.5):
             x = (1 - s) * x0 + s * noise
-            guess = x + s * model.denoise(self.dit, x, torch.full((count,), 1 - s), feats, own, *rotations)
+            guess = x + s * model.denoise(dit, x, torch.full((count,), 1 - s), feats, own, *rotations)
             out.append(f"{1 - ((guess - x0).pow(2).sum() / shape).item():.3f}")
         return " ".join(out)
 
@@ -225,14 +226,10 @@ def options(doc, minutes, lr):
 
 
 def main():
-    p = options(__doc__, 240, 6e-3)
-    p.add_argument("--encoder", help="encoder.pt of train_encoder.py")
-    p.add_argument("--start", help="instead, a file of keep.py: go on from there")
+    p = options(__doc__, 240, 5e-3)
+    p.add_argument("--encoder", required=True, help="encoder.pt of train_encoder.py")
     a = p.parse_args()
-    if not a.encoder and not a.start:
-        p.error("--encoder or --start is needed")
-    weights, steps, spent = keep.given_back(a.start) if a.start else (None, 0, 0.0)
-    run = Run(a, weights, torch.load(a.encoder) if a.encoder else None, steps, spent)
+    run = Run(a, encoder=torch.load(a.encoder))
     gen = run.gen
     while run.share() < 1:
         kind, count = next((k, b) for until, k, b in PHASES if run.share() < until)

@@ -1,8 +1,10 @@
 """Trains the autoencoder: Flux's structure, 16 latent channels, 8x smaller, on the artwork.
 
 Mostly on 64x64 pieces where something is to be seen (cheap, all edges), later on larger ones and whole pictures;
-never on the objects that are kept out to judge it. With --decoder-only
-the encoder, and so the latents, stay as they are while the decoder gets better.
+never on the objects that are kept out to judge it. With --smooth a trained one goes on and learns to decode latents
+that are noisy or of half the size too: then what a DiT gets a little wrong is seen less, and a picture's coarse parts
+are the latents' coarse parts. With --decoder-only the encoder, and so the latents, stay as they are while the decoder
+gets better, at noisy latents too.
 """
 import argparse
 import math
@@ -66,6 +68,7 @@ def colour_path(vae):
     enc.conv_out.bias[16:] = -4
 
 
+NOISE = 0.5  # most of a latent's deviation that --smooth adds
 KEPT_OUT = 10  # every tenth object
 
 
@@ -91,16 +94,24 @@ def batch(data, rng, count, piece):
     return torch.stack(out).permute(0, 3, 1, 2).float() / 255
 
 
-def loss_of(vae, x, kl_weight):
-    target = x * 2 - 1
-    post = vae.encode(target).latent_dist
-    out = vae.decode(post.sample()).sample
+def difference(out, target):
+    """Of pictures in [-1, 1]. Beyond pure white or black costs little: the picture is clamped, and white shall be white."""
     err = out - target
-    # Beyond pure white or black costs little: the picture is clamped, and white shall be white.
     err = torch.where((target.abs() > 0.999) & (err * target > 0), 0.1 * err, err)
     edges = (err[..., 1:] - err[..., :-1]).abs().mean() + (err[..., 1:, :] - err[..., :-1, :]).abs().mean()
+    return err.abs().mean() + 2 * err.pow(2).mean() + 0.5 * edges
+
+
+def loss_of(vae, x, kl_weight, smooth):
+    target = x * 2 - 1
+    post = vae.encode(target).latent_dist
     kl = 0.5 * (post.mean.pow(2) + post.var - 1 - post.logvar).mean()
-    return err.abs().mean() + 2 * err.pow(2).mean() + 0.5 * edges + kl_weight * kl, kl
+    z = post.sample()
+    if not smooth:
+        return difference(vae.decode(z).sample, target) + kl_weight * kl, kl
+    noisy = z + z.std() * NOISE * torch.rand(len(z), 1, 1, 1) * torch.randn_like(z)
+    half = difference(vae.decode(F.avg_pool2d(z, 2)).sample, F.avg_pool2d(target, 2))
+    return difference(vae.decode(noisy).sample, target) + 0.5 * half + kl_weight * kl, kl
 
 
 def held_out_pictures(count, size):
@@ -151,6 +162,7 @@ def main():
     p.add_argument("--minutes", type=float, default=60)
     p.add_argument("--lr", type=float, default=1e-3)
     p.add_argument("--kl", type=float, default=3e-4)
+    p.add_argument("--smooth", action="store_true")
     p.add_argument("--decoder-only", action="store_true")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--seed", type=int, default=0)
@@ -169,7 +181,7 @@ def main():
     if a.decoder_only:
         vae.encoder.requires_grad_(False)
     opt = torch.optim.AdamW([q for q in vae.parameters() if q.requires_grad], a.lr, (0.9, 0.98), weight_decay=0.0)
-    if ck and not a.decoder_only and not ck["done"]:
+    if ck and not ck["done"]:
         opt.load_state_dict(ck["opt"])
         spent = ck["spent"]
     ema = {k: v.clone() for k, v in vae.state_dict().items()}
@@ -181,10 +193,10 @@ def main():
         lr = a.lr * min(1, (step - first + 1) / 40) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * f)))
         for g in opt.param_groups:
             g["lr"] = lr
-        late = a.decoder_only or f > 0.6
+        late = a.smooth or a.decoder_only or f > 0.6
         count, piece = rng.choice([(16, 64), (16, 64), (4, 128), (1, 256)] if late else [(16, 64), (16, 64), (4, 128)])
         x = batch(data, rng, count, piece).contiguous(memory_format=torch.channels_last)
-        loss, kl = loss_of(vae, x, a.kl)
+        loss, kl = loss_of(vae, x, a.kl, a.smooth or a.decoder_only)
         opt.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
