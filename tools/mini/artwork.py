@@ -117,10 +117,16 @@ def colours_for(style, index):
     return tuple(c for c in ([own] if own else []) + [c for c in COLOURS if c != own] if can_have(style, index, c))
 
 
-def picture(style, index, colour, side):
-    """(side, side, 4) float32, colours multiplied by alpha."""
+@functools.lru_cache(4096)
+def scaled(style, index, colour, side):
+    """(side, side, 4) uint8, colours multiplied by alpha."""
     a = recoloured(style, index, colour)
     a = a * np.concatenate([np.repeat(a[..., 3:], 3, -1), np.ones_like(a[..., 3:])], -1)
     im = np.stack([np.asarray(Image.fromarray(a[..., k], "F").resize((side, side), Image.Resampling.HAMMING if side < SIZE
                    else Image.Resampling.BICUBIC)) for k in range(4)], -1)
-    return np.clip(im, 0, 1)
+    return (im * 255 + 0.5).clip(0, 255).astype(np.uint8)
+
+
+def picture(style, index, colour, side):
+    """(side, side, 4) float32, colours multiplied by alpha."""
+    return scaled(style, index, colour, side).astype(np.float32) / 255

@@ -42,7 +42,7 @@ def pack(work, folder):
     half = lambda weights: {k: v.bfloat16().contiguous() for k, v in weights.items()}
     vae = torch.load(os.path.join(work, "vae/vae.pt"))
     save_file(half(vae["ema"]), at("vae"), {k: repr(vae[k]) for k in ("step", "spent", "mean", "std", "psnr")})
-    save_file(half(torch.load(os.path.join(work, "encoder.pt"))), at("encoder"), dict(format="pt"))  # the very file export.py writes
+    save_file(half(torch.load(os.path.join(work, "encoder.pt"))["encoder"]), at("encoder"), dict(format="pt"))  # the very file export.py writes
     if os.path.exists(path := os.path.join(work, "dit/dit.pt")):
         ck = torch.load(path)
         dit = {k: v for k, v in ck["ema"].items() if k.startswith("dit.")}
@@ -60,7 +60,7 @@ def unpack(folder, work):
     torch.save(dict(model=whole(weights), ema=whole(weights), done=True) | about | dict(step=int(about["step"])),
                os.path.join(work, "vae/vae.pt"))
     encoder = whole(read("encoder")[0])
-    torch.save(encoder, os.path.join(work, "encoder.pt"))
+    torch.save(dict(encoder=encoder), os.path.join(work, "encoder.pt"))
     if os.path.exists(os.path.join(folder, "dit.safetensors")):
         os.makedirs(os.path.join(work, "dit"), exist_ok=True)
         weights, about = read("dit")

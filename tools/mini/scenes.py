@@ -17,6 +17,8 @@ PLAIN = dict(white=(255, 255, 255), gray=(168, 170, 176), black=(28, 28, 34), re
 PLACES = dict(grass=("green", "blue"), night=("blue", "purple", "black"), beach=("blue", "yellow"), snow=("white", "gray"),
               sea=("blue",), room=("brown", "yellow", "orange"))
 SIZES = dict(small=0.40, normal=0.68, big=0.90)
+TOKEN = 16  # pixels of a DiT's token, on a side
+SIDES = (48, 80, 112, 144, 176, 240)  # that things have
 SECOND_STYLE = 6  # of so many objects one is drawn in the second style too
 SPOTS = dict(left=(0.27, 0.5), right=(0.73, 0.5), top=(0.5, 0.27), bottom=(0.5, 0.73))
 
@@ -49,34 +51,39 @@ def held_out(scene):
 
 
 def layout(scene, rng):
-    """[(centre x, centre y, side)] in pixels."""
+    """[(left, top, side)] in pixels, all multiples of TOKEN: wherever a thing is, its tokens show the same of it, and there
+    is one picture of it to learn for each side. Where nothing else is said, all things together may be a token further
+    right or down."""
     w, h, n = scene.wide, scene.high, len(scene.things)
     least = min(w, h)
-    jitter = lambda: rng.uniform(-0.025, 0.025) * least
     ground = 0.08 * h if scene.kind == "place" and scene.background[0] != "sea" else 0
     if n == 1:
-        side = SIZES[scene.size] * least * rng.uniform(0.95, 1.05)
+        side = SIZES[scene.size] * least
         if scene.spot:
             side = min(side, 0.48 * least)
         x, y = SPOTS.get(scene.spot, (0.5, 0.5))
         if scene.size != "big" and not scene.spot:
             y += ground / h
-        return [(x * w + jitter(), y * h + jitter(), side)]
-    if n == 2:
+        spots = [(x, y)]
+    elif n == 2:
         side = min(0.44 * w, 0.8 * h, 0.52 * least) if w <= 1.4 * h else 0.62 * h
         if h > 1.4 * w:
             spots = [(0.5, 0.3), (0.5, 0.7)]
             side = min(0.8 * w, 0.42 * h)
         else:
-            spots = [(0.27, 0.5), (0.73, 0.5)]
+            spots = [(0.27, 0.5 + ground / h), (0.73, 0.5 + ground / h)]
     elif w > 1.4 * h:
         spots, side = [(0.2, 0.5), (0.5, 0.5), (0.8, 0.5)], min(0.28 * w, 0.6 * h)
     elif h > 1.4 * w:
         spots, side = [(0.5, 0.2), (0.5, 0.5), (0.5, 0.8)], min(0.28 * h, 0.6 * w)
     else:
         spots, side = [(0.5, 0.27), (0.27, 0.73), (0.73, 0.73)], 0.43 * least
-    return [(x * w + jitter(), y * h + jitter() + (ground if n == 2 else 0), side * rng.uniform(0.96, 1.04))
-            for x, y in spots]
+    side = max((s for s in SIDES if s <= 1.12 * side), default=SIDES[0])
+    further = rng.random() < 0.5, rng.random() < 0.5
+    def edge(centre, length, more):
+        first = centre * length - side / 2
+        return int(max(0, min(first // TOKEN + (more and first % TOKEN > 0), (length - side) // TOKEN))) * TOKEN
+    return [(edge(x, w, further[0]), edge(y, h, further[1]), side) for x, y in spots]
 
 
 def ramp(stops, high, wide):
@@ -149,14 +156,9 @@ def draw(scene):
     rng = random.Random(scene.seed)
     im = (backdrop(scene) / 255).astype(np.float32)
     style = artwork.STYLES[scene.style]
-    for t, (x, y, side) in zip(scene.things, layout(scene, rng)):
-        side = int(side)
-        p = artwork.picture(style, t.index, t.colour, side)
-        left, top = int(x - side / 2), int(y - side / 2)
-        x0, y0 = max(0, left), max(0, top)
-        x1, y1 = min(scene.wide, left + side), min(scene.high, top + side)
-        p = p[y0 - top:y1 - top, x0 - left:x1 - left]
-        im[y0:y1, x0:x1] = im[y0:y1, x0:x1] * (1 - p[..., 3:]) + p[..., :3]
+    for t, (left, top, side) in zip(scene.things, layout(scene, rng)):
+        p, part = artwork.picture(style, t.index, t.colour, side), im[top:top + side, left:left + side]
+        part[:] = part * (1 - p[..., 3:]) + p[..., :3]
     return im
 
 

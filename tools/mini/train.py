@@ -229,7 +229,7 @@ def main():
     p = options(__doc__, 240, 5e-3)
     p.add_argument("--encoder", required=True, help="encoder.pt of train_encoder.py")
     a = p.parse_args()
-    run = Run(a, encoder=torch.load(a.encoder))
+    run = Run(a, encoder=torch.load(a.encoder)["encoder"])
     gen = run.gen
     while run.share() < 1:
         kind, count = next((k, b) for until, k, b in PHASES if run.share() < until)

@@ -111,14 +111,20 @@ def main():
     for path in sorted(glob.glob(os.path.join(a.pool, "*.scenes"))):
         with open(path, "rb") as f:
             everything += pickle.load(f)
-    encoder, reader, rng = model.build()[0], Reader(len(artwork.names())), random.Random(a.seed)
+    encoder, reader = model.build()[0], Reader(len(artwork.names()))
     every = [*(q for q in encoder.parameters() if q.requires_grad), *reader.parameters()]
     opt = torch.optim.AdamW(every, a.lr, (0.9, 0.98), weight_decay=0.0)
-    step, began = 0, time.time()
-    share = 0
-    while share < 1:
+    step, spent = 0, 0.0
+    if os.path.exists(a.out):
+        ck = torch.load(a.out)
+        encoder.load_state_dict(ck["encoder"])
+        reader.load_state_dict(ck["reader"])
+        opt.load_state_dict(ck["opt"])
+        step, spent = ck["step"], ck["spent"]
+    rng, first, mark, saved = random.Random(a.seed + step), step, time.time(), time.time()
+    while (share := spent / (60 * a.minutes)) < 1:
         for g in opt.param_groups:
-            g["lr"] = a.lr * min(1, (step + 1) / 100) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+            g["lr"] = a.lr * min(1, (step - first + 1) / 100, 0.01 + 0.99 * (1 - share) / 0.5)
         batch = rng.choices(everything, k=a.batch)
         ids, own = train.texts(batch, rng, tok, drop=0)
         loss, right = judged(reader(model.encode(encoder, ids), own), wanted(batch))
@@ -126,10 +132,15 @@ def main():
         loss.backward()
         torch.nn.utils.clip_grad_norm_(every, 1.0)
         opt.step()
-        step, share = step + 1, (time.time() - began) / (60 * a.minutes)
-        if step % 100 == 0 or share >= 1:
-            print(f"step {step} {time.time() - began:.0f} s loss {loss.item():.3f} " + " ".join(f"{k} {v:.3f}" for k, v in right.items()), flush=True)
-    torch.save(encoder.state_dict(), a.out)
+        step, now = step + 1, time.time()
+        spent, mark = spent + now - mark, now
+        last = spent >= 60 * a.minutes
+        if step % 100 == 0 or last:
+            print(f"step {step} {spent:.0f} s loss {loss.item():.3f} " + " ".join(f"{k} {v:.3f}" for k, v in right.items()), flush=True)
+        if last or now - saved > 120:
+            torch.save(dict(encoder=encoder.state_dict(), reader=reader.state_dict(), opt=opt.state_dict(), step=step, spent=spent), a.out + ".tmp")
+            os.replace(a.out + ".tmp", a.out)
+            saved = now
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Trains the autoencoder: Flux's structure, 16 latent channels, 8x smaller, on the artwork.
 
 Mostly on 64x64 pieces where something is to be seen (cheap, all edges), later on larger ones and whole pictures;
-never on the objects that are kept out to judge it. With --smooth a trained one goes on and learns to decode latents
+never on the objects that are kept out to judge it. With --smooth a trained one goes on, its channels balanced, and learns to decode latents
 that are noisy or of half the size too: then what a DiT gets a little wrong is seen less, and a picture's coarse parts
 are the latents' coarse parts. With --decoder-only the encoder, and so the latents, stay as they are while the decoder
 gets better, at noisy latents too.
@@ -146,6 +146,22 @@ def latent_statistics(vae, data, count=96):
     return z.mean().item(), z.std().item()
 
 
+@torch.no_grad()
+def balance(vae, data, count=256):
+    """Turns the latent channels so that the strongest, the colours, are not so much stronger than the rest: deviations
+    become their square roots. Noise then hides shapes and fine parts less long than it did. The decoder turns them back."""
+    rng = random.Random(8)
+    z = torch.cat([vae.encode(batch(data, rng, 8, 128) * 2 - 1).latent_dist.mode() for _ in range(count // 8)])
+    values, axes = torch.linalg.eigh(torch.cov(z.permute(1, 0, 2, 3).flatten(1).double()))
+    turn = axes @ torch.diag(values ** -0.25) @ axes.T
+    out, into, n = vae.encoder.conv_out, vae.decoder.conv_in, len(values)
+    out.weight[:n] = torch.einsum("ij,jkhw->ikhw", turn, out.weight[:n].double()).float()
+    out.bias[:n] = (turn @ out.bias[:n].double()).float()
+    out.weight[n:] = 0  # the spread, which only training reads: the same everywhere
+    out.bias[n:] = -8
+    into.weight[:] = torch.einsum("ikhw,kj->ijhw", into.weight.double(), torch.linalg.inv(turn)).float()
+
+
 def load(path):
     """(autoencoder, mean, standard deviation of its latents) of a checkpoint; average weights, ready to use."""
     ck = torch.load(path)
@@ -173,11 +189,14 @@ def main():
     state = os.path.join(a.out, "vae.pt")
     vae = AutoencoderKL(**CONFIG).to(memory_format=torch.channels_last)
     spent, step = 0.0, 0
+    data = pool.Pictures(a.pool)
     colour_path(vae)
     ck = torch.load(state) if os.path.exists(state) else None
     if ck:
         vae.load_state_dict(ck["model"])
         step = ck["step"]
+    if a.smooth and ck and ck["done"]:
+        balance(vae, data)
     if a.decoder_only:
         vae.encoder.requires_grad_(False)
     opt = torch.optim.AdamW([q for q in vae.parameters() if q.requires_grad], a.lr, (0.9, 0.98), weight_decay=0.0)
@@ -186,7 +205,6 @@ def main():
         spent = ck["spent"]
     ema = {k: v.clone() for k, v in vae.state_dict().items()}
     rng = random.Random(a.seed + step)
-    data = pool.Pictures(a.pool)
     budget, mark, saved, first = a.minutes * 60, time.time(), time.time(), step
     while spent < budget:
         f = spent / budget
