@@ -1,7 +1,7 @@
 """Trains the autoencoder: Flux's structure, 16 latent channels, 8x smaller, on the artwork.
 
 Mostly on 64x64 pieces where something is to be seen (cheap, all edges), later on larger ones and whole pictures;
-never on the objects that are kept out to judge it. With --smooth a trained one goes on, its channels balanced, and learns to decode latents
+never on the objects that are kept out to judge it. With --smooth a trained one goes on, its channels balanced before and after, and learns to decode latents
 that are noisy or of half the size too: then what a DiT gets a little wrong is seen less, and a picture's coarse parts
 are the latents' coarse parts. With --decoder-only the encoder, and so the latents, stay as they are while the decoder
 gets better, at noisy latents too.
@@ -233,6 +233,9 @@ def main():
         if now - saved > 300 or last:
             live = {k: v.clone() for k, v in vae.state_dict().items()}
             vae.load_state_dict(ema)
+            if last and a.smooth:
+                balance(vae, data)
+                ema = {k: v.clone() for k, v in vae.state_dict().items()}
             psnr, white = check(vae, path=os.path.join(a.out, "vae.png"))
             mean, std = latent_statistics(vae, data)
             print(f"step {step}: PSNR {psnr:.2f} dB, white {white:.1f}, latent mean {mean:.3f} std {std:.3f}", flush=True)
