@@ -9,7 +9,7 @@ from PIL import Image
 
 PROMPTS = """
 纯白背景,一个红色苹果 | a cat on the grass | 夜空中的一个火箭 | two pink tulips | 海底的一只章鱼 | a green apple and a yellow lemon on a blue background
-一只蓝色的狗,黄色背景 | a panda | 三颗草莓,白色背景 | a purple dragon on a gray background | 沙滩上的一把雨伞 | a robot, glossy style
+一只蓝色的狗,黄色背景 | a panda | 三颗草莓,白色背景 | a purple dragon on a gray background | 沙滩上的一把雨伞 | a teapot, glossy style
 a blue cube on a yellow background | 一只企鹅和一个雪人在雪地里 | three red cars on a white background | 一座城堡,粉色背景 | a fox on a green background | 一杯咖啡,棕色背景
 an orange butterfly and a sunflower | 一个蓝色的气球在天空中 | a guitar on a yellow background | 两只小鸡,绿色背景 | a sailing boat at sea | 一个紫色的蘑菇在草地上
 """

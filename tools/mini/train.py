@@ -61,7 +61,7 @@ class Muon(torch.optim.Optimizer):
 
 SHOWN = ["纯白背景,一个红色苹果", "a cat on the grass", "一只蓝色的狗,黄色背景", "a green apple and a yellow lemon on a blue background",
          "three red cars on a white background", "夜空中的一个火箭", "two pink tulips", "海底的一只章鱼", "a panda", "一座城堡,粉色背景",
-         "a purple dragon on a gray background", "沙滩上的一把雨伞", "a robot, glossy style", "三颗草莓,白色背景", "a blue cube on a yellow background",
+         "a purple dragon on a gray background", "沙滩上的一把雨伞", "a teapot, glossy style", "三颗草莓,白色背景", "a blue cube on a yellow background",
          "一只企鹅和一个雪人在雪地里"]
 
 
