@@ -6,7 +6,6 @@ most of a thing is seen; the last part sees whole pictures. The time budget is s
 be cut to what there is; it goes on where it stopped.
 """
 import argparse
-import math
 import os
 import random
 import time

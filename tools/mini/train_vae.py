@@ -1,10 +1,10 @@
 """Trains the autoencoder: Flux's structure, 16 latent channels, 8x smaller, on the artwork.
 
 Mostly on 64x64 pieces where something is to be seen (cheap, all edges), later on larger ones and whole pictures;
-never on the objects that are kept out to judge it. With --smooth a trained one goes on, its channels balanced before and after, and learns to decode latents
-that are noisy or of half the size too: then what a DiT gets a little wrong is seen less, and a picture's coarse parts
-are the latents' coarse parts. With --decoder-only the encoder, and so the latents, stay as they are while the decoder
-gets better, at noisy latents too.
+never on the objects that are kept out to judge it. With --smooth a trained one goes on, its channels balanced before and
+after, and learns to decode latents that are noisy or of half the size too: then what a DiT gets a little wrong is seen
+less, and a picture's coarse parts are the latents' coarse parts. With --decoder-only the encoder, and so the latents,
+stay as they are while the decoder gets better, at noisy latents too.
 """
 import argparse
 import math
