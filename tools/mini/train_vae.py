@@ -195,12 +195,16 @@ def main():
     if ck:
         vae.load_state_dict(ck["model"])
         step = ck["step"]
-    if a.smooth and ck and ck["done"]:
+    stage = "smooth" if a.smooth else "decoder" if a.decoder_only else "plain"
+    going_on = ck and not ck["done"]
+    if going_on and ck.get("stage", stage) != stage:
+        p.error(f"{state} is not at the end of its stage, {ck['stage']}; finish that first")
+    if a.smooth and ck and not going_on:
         balance(vae, data)
     if a.decoder_only:
         vae.encoder.requires_grad_(False)
     opt = torch.optim.AdamW([q for q in vae.parameters() if q.requires_grad], a.lr, (0.9, 0.98), weight_decay=0.0)
-    if ck and not ck["done"]:
+    if going_on:
         opt.load_state_dict(ck["opt"])
         spent = ck["spent"]
     ema = {k: v.clone() for k, v in vae.state_dict().items()}
@@ -237,10 +241,10 @@ def main():
                 balance(vae, data)
                 ema = {k: v.clone() for k, v in vae.state_dict().items()}
             psnr, white = check(vae, path=os.path.join(a.out, "vae.png"))
-            mean, std = latent_statistics(vae, data)
+            mean, std = (ck["mean"], ck["std"]) if a.decoder_only else latent_statistics(vae, data)
             print(f"step {step}: PSNR {psnr:.2f} dB, white {white:.1f}, latent mean {mean:.3f} std {std:.3f}", flush=True)
             torch.save(dict(model=ema if last else live, ema=ema, opt=opt.state_dict(), step=step, spent=spent,
-                            done=last, mean=mean, std=std, psnr=psnr), state + ".tmp")
+                            done=last, stage=stage, mean=mean, std=std, psnr=psnr), state + ".tmp")
             os.replace(state + ".tmp", state)
             vae.load_state_dict(live)
             mark = saved = time.time()
