@@ -10,7 +10,7 @@ import numpy as np
 
 import scenes
 
-COUNT = 256
+COUNT, OTHERS = 256, 96  # pictures of a shard of the native size, and of another
 # Sizes of shards in turn: half are native.
 SIZES = [(256, 256), (256, 256), (192, 192), (256, 256), (320, 192), (256, 256), (192, 320), (256, 256), (320, 320),
          (256, 256), (256, 192), (256, 256), (128, 128), (256, 256), (192, 256), (256, 256)]
@@ -22,10 +22,7 @@ def shard(folder, number, seed):
         return False
     rng = random.Random(seed * 1000003 + number)
     wide, high = SIZES[number % len(SIZES)]
-    if wide == high == 128:
-        count = COUNT // 2
-    else:
-        count = COUNT
+    count = COUNT if wide == high == 256 else OTHERS
     drawn = [scenes.random_scene(rng, wide, high) for _ in range(count)]
     pictures = np.stack([(scenes.draw(s) * 255 + 0.5).clip(0, 255).astype(np.uint8) for s in drawn])
     np.save(path + ".tmp.npy", pictures)

@@ -18,7 +18,7 @@ PLACES = dict(grass=("green", "blue"), night=("blue", "purple", "black"), beach=
               sea=("blue",), room=("brown", "yellow", "orange"))
 SIZES = dict(small=0.40, normal=0.68, big=0.90)
 TOKEN = 16  # pixels of a DiT's token, on a side
-SIDES = (48, 80, 112, 144, 176, 240)  # that things have
+SIDES = (48, 80, 112, 176, 240)  # that things have
 SECOND_STYLE = 6  # of so many objects one is drawn in the second style too
 SPOTS = dict(left=(0.27, 0.5), right=(0.73, 0.5), top=(0.5, 0.27), bottom=(0.5, 0.73))
 
