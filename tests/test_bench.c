@@ -297,14 +297,14 @@ static double operations_of(const mebi_bench_result *r, const char *operation) {
     return sum;
 }
 
-static bool within_peaks(const mebi_bench_result *r) {
+static int within_peaks(const mebi_bench_result *r) {
     return r->roofline_share < 1.05 && r->share_of_best < 1.05;
 }
 
 /* Another program that slows the machine while its peaks are measured, and no longer afterwards, lets work look faster than
  * they are: then all is measured again. */
 static void bench(const mebi_bench_params *p, mebi_bench_report *report) {
-    bool within = false;
+    int within = 0;
     for (int attempt = 0; attempt < 5 && !within; attempt++) {
         assert_mebi_ok(mebi__bench_full_size(p, &tiny, report, &err), &err);
         within = within_peaks(&report->encode);
