@@ -60,7 +60,7 @@ def main():
     p.add_argument("--no-caption", type=float, default=0.1, help="share of pictures shown without one")
     a = p.parse_args()
     weights = torch.load(a.teacher)["ema"]
-    run = train.Run(a, start=weights)
+    run = train.Run(a, weights)
     teacher, gen = Teacher(weights, a.guidance, a.substeps), run.gen
     while run.share() < 1:
         x0, high, wide, scenes = run.batch(a.batch)

@@ -1,8 +1,8 @@
 """Packs what a run has made so far into a small folder, for another machine to go on from, and unpacks it there.
 
-Autoencoder and text encoder are finished when they are packed: in bf16, as the model's folder will have them. A DiT on
-its way is kept as whole numbers up to LEVELS with a scale for each row, some 3 % off, which a few minutes of training
-mend; its optimisers begin anew.
+The autoencoder is finished when it is packed: in bf16, as the model's folder will have it; so is the text encoder as
+train_encoder.py leaves it. What train_slots.py and train.py have made of that encoder and of the DiT is kept as whole numbers
+up to LEVELS with a scale for each row, some 3 % off, which a few minutes of training mend; optimisers begin anew.
 """
 import argparse
 import os
@@ -42,11 +42,10 @@ def pack(work, folder):
     half = lambda weights: {k: v.bfloat16().contiguous() for k, v in weights.items()}
     vae = torch.load(os.path.join(work, "vae/vae.pt"))
     save_file(half(vae["ema"]), at("vae"), {k: repr(vae[k]) for k in ("step", "spent", "mean", "std", "psnr")})
-    save_file(half(torch.load(os.path.join(work, "encoder.pt"))["encoder"]), at("encoder"), dict(format="pt"))  # the very file export.py writes
+    save_file(half(torch.load(os.path.join(work, "encoder.pt"))["encoder"]), at("encoder"), dict(format="pt"))
     if os.path.exists(path := os.path.join(work, "dit/dit.pt")):
         ck = torch.load(path)
-        dit = {k: v for k, v in ck["ema"].items() if k.startswith("dit.")}
-        save_file(whole_numbers(dit), at("dit"), {k: repr(ck[k]) for k in ("step", "spent")})
+        save_file(whole_numbers(ck["ema"]), at("dit"), {k: repr(ck[k]) for k in ("step", "spent")})
 
 
 def unpack(folder, work):
@@ -64,8 +63,9 @@ def unpack(folder, work):
     if os.path.exists(os.path.join(folder, "dit.safetensors")):
         os.makedirs(os.path.join(work, "dit"), exist_ok=True)
         weights, about = read("dit")
-        both = {"encoder." + k: v for k, v in encoder.items()} | from_whole_numbers(weights)
+        both = from_whole_numbers(weights)
         torch.save(dict(model=both, ema=both, step=int(about["step"]), spent=about["spent"]), os.path.join(work, "dit/dit.pt"))
+        torch.save(dict(weights=both), os.path.join(work, "slots.pt"))  # so that train.py has a file to name
 
 
 def main():

@@ -18,7 +18,7 @@ ENCODER = dict(
     tie_word_embeddings=True, attention_bias=False, hidden_act="silu", bos_token_id=None,
     eos_token_id=VOCAB - 1, pad_token_id=VOCAB - 3)
 DIT = dict(
-    all_patch_size=(2,), all_f_patch_size=(1,), in_channels=16, dim=192, n_layers=6, n_refiner_layers=1, n_heads=6,
+    all_patch_size=(2,), all_f_patch_size=(1,), in_channels=16, dim=192, n_layers=5, n_refiner_layers=2, n_heads=6,
     n_kv_heads=6, norm_eps=1e-5, qk_norm=True, cap_feat_dim=ENCODER["hidden_size"], rope_theta=256.0, t_scale=1000.0,
     axes_dims=[8, 12, 12], axes_lens=[1024, 256, 256])
 SHIFT = 3.0
@@ -154,6 +154,15 @@ def picture(tokens, h, w):
     return tokens.view(b, h // 2, w // 2, 2, 2, d // 4).permute(0, 5, 1, 3, 2, 4).reshape(b, d // 4, h, w)
 
 
+def refined(dit, feats, own, cos, sin):
+    """The caption as the DiT's main blocks get it: (B, L, 192) -> (B, L, D)."""
+    y = dit.cap_embedder[1](rms(feats, dit.cap_embedder[0], 1e-5))
+    y = torch.where(own[..., None], y, dit.cap_pad_token)
+    for m in dit.context_refiner:
+        y = block(m, y, cos, sin)
+    return y
+
+
 def denoise(dit, x, t, feats, own, cos, sin):
     """x (B, N, 64) noisy tokens, t = 1 - sigma (B,), feats (B, L, 192), own (B, L) true for the caption's own
     -> the model's output, x0 - noise, like x. cos, sin from rotations()."""
@@ -169,11 +178,7 @@ def denoise(dit, x, t, feats, own, cos, sin):
     mod = lambda m: m.adaLN_modulation[0](temb)[:, None]
     for m in dit.noise_refiner:
         x = block(m, x, cos[:padded], sin[:padded], mod(m))
-    y = dit.cap_embedder[1](rms(feats, dit.cap_embedder[0], 1e-5))
-    y = torch.where(own[..., None], y, dit.cap_pad_token)
-    for m in dit.context_refiner:
-        y = block(m, y, cos[padded:], sin[padded:])
-    x = torch.cat([x, y], 1)
+    x = torch.cat([x, refined(dit, feats, own, cos[padded:], sin[padded:])], 1)
     for m in dit.layers:
         x = block(m, x, cos, sin, mod(m))
     final = dit.all_final_layer["2-1"]

@@ -18,7 +18,7 @@ PLACES = dict(grass=("green", "blue"), night=("blue", "purple", "black"), beach=
               sea=("blue",), room=("brown", "yellow", "orange"))
 SIZES = dict(small=0.40, normal=0.68, big=0.90)
 TOKEN = 16  # pixels of a DiT's token, on a side
-SIDES = (48, 80, 112, 176, 240)  # that things have
+SIDES = (48, 96, 160, 224)  # that things have
 SECOND_STYLE = 6  # of so many objects one is drawn in the second style too
 SPOTS = dict(left=(0.27, 0.5), right=(0.73, 0.5), top=(0.5, 0.27), bottom=(0.5, 0.73))
 
@@ -50,28 +50,18 @@ def held_out(scene):
     return zlib.crc32(key.encode()) % 100 < 15
 
 
-def layout(scene, rng):
-    """[(left, top, side)] in pixels, all multiples of TOKEN: wherever a thing is, its tokens show the same of it, and there
-    is one picture of it to learn for each side. Where nothing else is said, all things together may be a token further
-    right or down."""
+def layout(scene):
+    """[(left, top, side)] in pixels, all multiples of TOKEN: a scene of a size lies in one way, and wherever a thing is,
+    its tokens show the same of it."""
     w, h, n = scene.wide, scene.high, len(scene.things)
     least = min(w, h)
-    ground = 0.08 * h if scene.kind == "place" and scene.background[0] != "sea" else 0
     if n == 1:
-        side = SIZES[scene.size] * least
-        if scene.spot:
-            side = min(side, 0.48 * least)
-        x, y = SPOTS.get(scene.spot, (0.5, 0.5))
-        if scene.size != "big" and not scene.spot:
-            y += ground / h
-        spots = [(x, y)]
+        side = min(SIZES[scene.size] * least, 0.48 * least if scene.spot else least)
+        spots = [SPOTS.get(scene.spot, (0.5, 0.5))]
+    elif n == 2 and h > 1.4 * w:
+        spots, side = [(0.5, 0.3), (0.5, 0.7)], min(0.8 * w, 0.42 * h)
     elif n == 2:
-        side = min(0.44 * w, 0.8 * h, 0.52 * least) if w <= 1.4 * h else 0.62 * h
-        if h > 1.4 * w:
-            spots = [(0.5, 0.3), (0.5, 0.7)]
-            side = min(0.8 * w, 0.42 * h)
-        else:
-            spots = [(0.27, 0.5 + ground / h), (0.73, 0.5 + ground / h)]
+        spots, side = [(0.27, 0.5), (0.73, 0.5)], 0.62 * h if w > 1.4 * h else 0.44 * w
     elif w > 1.4 * h:
         spots, side = [(0.2, 0.5), (0.5, 0.5), (0.8, 0.5)], min(0.28 * w, 0.6 * h)
     elif h > 1.4 * w:
@@ -79,11 +69,8 @@ def layout(scene, rng):
     else:
         spots, side = [(0.5, 0.27), (0.27, 0.73), (0.73, 0.73)], 0.43 * least
     side = max((s for s in SIDES if s <= 1.12 * side), default=SIDES[0])
-    further = rng.random() < 0.5, rng.random() < 0.5
-    def edge(centre, length, more):
-        first = centre * length - side / 2
-        return int(max(0, min(first // TOKEN + (more and first % TOKEN > 0), (length - side) // TOKEN))) * TOKEN
-    return [(edge(x, w, further[0]), edge(y, h, further[1]), side) for x, y in spots]
+    edge = lambda centre, length: max(0, min(round((centre * length - side / 2) / TOKEN), (length - side) // TOKEN)) * TOKEN
+    return [(edge(x, w), edge(y, h), side) for x, y in spots]
 
 
 def ramp(stops, high, wide):
@@ -153,10 +140,9 @@ def backdrop(scene):
 
 def draw(scene):
     """(high, wide, 3) float32 in [0, 1]."""
-    rng = random.Random(scene.seed)
     im = (backdrop(scene) / 255).astype(np.float32)
     style = artwork.STYLES[scene.style]
-    for t, (left, top, side) in zip(scene.things, layout(scene, rng)):
+    for t, (left, top, side) in zip(scene.things, layout(scene)):
         p, part = artwork.picture(style, t.index, t.colour, side), im[top:top + side, left:left + side]
         part[:] = part * (1 - p[..., 3:]) + p[..., :3]
     return im

@@ -1,8 +1,8 @@
-"""Trains the DiT by flow matching on prepared latents; the text encoder stays as train_encoder.py made it.
+"""Trains the DiT by flow matching on prepared latents; the text encoder stays as train_slots.py made it.
 
-At first only some of a picture's tokens are shown, at their true places: where things are and what colour they have
-is learned at a quarter of the work, but not their shapes. Then pictures are whole: a window costs as much, counted in
-tokens. The time budget is shared out by fractions, so a run can be cut to what there is; it goes on where it stopped.
+At first only some of a picture's tokens are shown, at their true places and hardly to be seen for noise: to read what
+the caption says about them takes a quarter of the work. Then pictures are whole. The time budget is shared out by
+fractions, so a run can be cut to what there is; it goes on where it stopped.
 """
 import argparse
 import os
@@ -21,7 +21,8 @@ import pool
 import tokenizer
 import train_vae
 
-PHASES = ((0.05, 64, 24), (1.0, None, 8))  # up to this share of the time: tokens shown, or all; batch
+# Up to this share of the time: tokens shown, or all; batch; least noise. What stands in the captions' slots is read first.
+PHASES = ((0.12, 64, 24, 0.9), (1.0, None, 8, 0.0))
 OTHER_SIZES = 0.2  # share of batches that are not 256 x 256
 ADAM = 0.4  # AdamW's step size by Muon's
 FADE = 0.4  # share of the time, at its end, in which steps become smaller
@@ -90,7 +91,7 @@ def texts(scenes, rng, tok, drop=0.08):
 class Run:
     """What is trained, its optimisers, its moving average and its clock: kept in `out`/dit.pt, taken up from there."""
 
-    def __init__(self, a, start=None, encoder=None):
+    def __init__(self, a, start):
         os.makedirs(a.out, exist_ok=True)
         torch.manual_seed(a.seed)
         torch.set_num_threads(a.threads)
@@ -101,10 +102,7 @@ class Run:
         self.data = pool.Latents(a.pool)
         self.encoder, self.dit = model.build()
         self.both = model.together(self.encoder, self.dit)
-        if start:
-            self.both.load_state_dict(start)
-        if encoder:
-            self.encoder.load_state_dict(encoder)
+        self.both.load_state_dict(start)
         self.encoder.requires_grad_(False)
         inner, self.outer = parameters(self.both)
         self.muon, self.adam = Muon(inner, a.lr), torch.optim.AdamW(self.outer, a.lr, (0.9, 0.97), weight_decay=0.0)
@@ -220,12 +218,12 @@ def options(doc, minutes, lr):
 
 def main():
     p = options(__doc__, 240, 5e-3)
-    p.add_argument("--encoder", required=True, help="encoder.pt of train_encoder.py")
+    p.add_argument("--slots", required=True, help="slots.pt of train_slots.py")
     a = p.parse_args()
-    run = Run(a, encoder=torch.load(a.encoder)["encoder"])
+    run = Run(a, torch.load(a.slots)["weights"])
     gen = run.gen
     while run.share() < 1:
-        tokens, count = next((n, b) for until, n, b in PHASES if run.share() < until)
+        tokens, count, least = next(phase for until, *phase in PHASES if run.share() < until)
         x0, high, wide, scenes = run.batch(count, not tokens)
         ids, own = texts(scenes, run.rng, run.tok)
         rows = shown(tokens, x0, high, wide, gen)
@@ -233,7 +231,7 @@ def main():
         cos, sin = model.rotations(high, wide, ids.shape[1], rows)
         noise = torch.randn(x0.shape, generator=gen)
         u = (torch.arange(len(x0)) + torch.rand(len(x0), generator=gen)) / len(x0)  # stratified
-        s = model.shifted(u)[:, None, None]
+        s = (least + (1 - least) * u if least else model.shifted(u))[:, None, None]
         with model.mixed():
             out = model.denoise(run.dit, (1 - s) * x0 + s * noise, 1 - s[:, 0, 0], model.encode(run.encoder, ids), own, cos, sin)
         run.learn((out.float() - (x0 - noise)).pow(2).mean(), f"{x0.shape[1]} tokens, ")
