@@ -1,8 +1,8 @@
 """Packs what a run has made so far into a small folder, for another machine to go on from, and unpacks it there.
 
 The autoencoder is finished when it is packed: in bf16, as the model's folder will have it; so is the text encoder as
-train_encoder.py leaves it. What train_slots.py and train.py have made of that encoder and of the DiT is kept as whole numbers
-up to LEVELS with a scale for each row, some 3 % off, which a few minutes of training mend; optimisers begin anew.
+train_encoder.py leaves it. The caption's side of train_slots.py is kept as whole numbers up to LEVELS with a scale for each
+row, some 3 % off, which a few minutes of training mend.
 """
 import argparse
 import os
@@ -11,7 +11,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+import model
+
 LEVELS = 31
+SIDE = ("encoder.", "dit.cap_", "dit.context_refiner.")
 
 
 def whole_numbers(weights):
@@ -43,9 +46,8 @@ def pack(work, folder):
     vae = torch.load(os.path.join(work, "vae/vae.pt"))
     save_file(half(vae["ema"]), at("vae"), {k: repr(vae[k]) for k in ("step", "spent", "mean", "std", "psnr")})
     save_file(half(torch.load(os.path.join(work, "encoder.pt"))["encoder"]), at("encoder"), dict(format="pt"))
-    if os.path.exists(path := os.path.join(work, "dit/dit.pt")):
-        ck = torch.load(path)
-        save_file(whole_numbers(ck["ema"]), at("dit"), {k: repr(ck[k]) for k in ("step", "spent")})
+    side = torch.load(os.path.join(work, "slots.pt"))["weights"]
+    save_file(whole_numbers({k: v for k, v in side.items() if k.startswith(SIDE)}), at("slots"))
 
 
 def unpack(folder, work):
@@ -60,18 +62,14 @@ def unpack(folder, work):
                os.path.join(work, "vae/vae.pt"))
     encoder = whole(read("encoder")[0])
     torch.save(dict(encoder=encoder), os.path.join(work, "encoder.pt"))
-    if os.path.exists(os.path.join(folder, "dit.safetensors")):
-        os.makedirs(os.path.join(work, "dit"), exist_ok=True)
-        weights, about = read("dit")
-        both = from_whole_numbers(weights)
-        torch.save(dict(model=both, ema=both, step=int(about["step"]), spent=about["spent"]), os.path.join(work, "dit/dit.pt"))
-        torch.save(dict(weights=both), os.path.join(work, "slots.pt"))  # so that train.py has a file to name
+    side = from_whole_numbers(load_file(os.path.join(folder, "slots.safetensors")))
+    torch.save(dict(weights=model.together(*model.build()).state_dict() | side), os.path.join(work, "slots.pt"))
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("what", choices=("pack", "unpack"))
-    p.add_argument("--work", required=True, help="folder of vae/vae.pt, encoder.pt and dit/dit.pt")
+    p.add_argument("--work", required=True, help="folder of vae/vae.pt, encoder.pt and slots.pt")
     p.add_argument("--folder", required=True, help="the small one")
     a = p.parse_args()
     pack(a.work, a.folder) if a.what == "pack" else unpack(a.folder, a.work)
