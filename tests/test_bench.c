@@ -545,6 +545,7 @@ static void command_prints_json(void **state) {
         json_t *peaks = json_object_get(o, "peaks");
         assert_true(number(peaks, "int8") > 0 && number(peaks, "bf16") > 0 && number(peaks, "f32") > 0);
         assert_true(number(json_object_get(o, "best_peaks"), "f32") > 0);
+        assert_true(number(o, "roofline_share") < 1.05);
         if (!SANITIZED) assert_true(number(o, "peak_bytes") <= number(o, "planned_bytes"));
         json_decref(o);
     }
