@@ -110,9 +110,8 @@ class Run:
         if os.path.exists(self.state):
             ck = torch.load(self.state)
             self.both.load_state_dict(ck["model"])
-            if "muon" in ck:
-                self.muon.load_state_dict(ck["muon"])
-                self.adam.load_state_dict(ck["adam"])
+            self.muon.load_state_dict(ck["muon"])
+            self.adam.load_state_dict(ck["adam"])
             self.steps, self.spent, self.ema = ck["step"], ck["spent"], ck["ema"]
         self.rng = random.Random(a.seed + self.steps)
         self.gen = torch.Generator().manual_seed(a.seed + self.steps)
