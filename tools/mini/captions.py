@@ -118,6 +118,11 @@ def sits(s):
     return len(s.things) == 1 and MEASURES.get(artwork.names()[s.things[0].index][1]) == "只" and s.background[0] not in ("sea", "night")
 
 
+def tells_ground(s, rng, plain):
+    """If a caption says what the plain background is."""
+    return plain or rng.random() < (0.6 if s.background[0] == "white" else 0.94)
+
+
 def english(s, rng, plain=False):
     text = english_things(s, rng, plain)
     if s.spot:
@@ -125,7 +130,7 @@ def english(s, rng, plain=False):
     style = rng.choice(EN_STYLE[s.style]) if s.style or (not plain and rng.random() < 0.2) else ""
     if s.kind == "plain":
         c = s.background[0]
-        if plain or rng.random() < (0.6 if c == "white" else 0.94):
+        if tells_ground(s, rng, plain):
             ground = c if plain or rng.random() < 0.8 else rng.choice(["plain ", "pure "]) + c
             text = rng.choice([f"{text} on a {ground} background", f"{text} on a {ground} background",
                                f"{text}, {ground} background", f"{ground} background, {text}", f"{text} on {ground}"])
@@ -151,7 +156,7 @@ def chinese(s, rng, plain=False):
     comma = rng.choice([",", "，"])
     if s.kind == "plain":
         c = ZH_COLOUR[s.background[0]]
-        if plain or rng.random() < (0.6 if s.background[0] == "white" else 0.94):
+        if tells_ground(s, rng, plain):
             ground = rng.choice([c + "色背景", c + "色背景", "纯" + c + "色背景", "纯" + c + "背景"])
             text = rng.choice([ground + comma + text, ground + comma + text, text + comma + ground, ground + "上的" + text,
                                ground + "上有" + text])
