@@ -43,7 +43,7 @@ def plain_scene(rng, count, held):
             return scenes.Thing(scenes.random_object(rng, style), rng.choice(list(artwork.COLOURS)) if rng.random() < 0.65 else None)
         same = count > 1 and rng.random() < 0.4
         things = (thing(),) * count if same else tuple(thing() for _ in range(count))
-        s = scenes.Scene(things, "plain", (background,), "normal", None, style, rng.randrange(1 << 30))
+        s = scenes.Scene(things, "plain", (background,), "normal", None, style)
         if not any(t.colour for t in things) or scenes.held_out(s) != held or not same and len({t.index for t in things}) < count:
             continue
         name = artwork.STYLES[style]
@@ -71,7 +71,7 @@ def name_prompts():
         thing = scenes.Thing(i)
         ground = next(b for b in ("white", "blue", "yellow", "black", "green") if visible(thing, style, b) and
                       not scenes.clashes(thing, style, (b,)))
-        s = scenes.Scene((thing,), "plain", (ground,), "normal", None, style, i)
+        s = scenes.Scene((thing,), "plain", (ground,), "normal", None, style)
         out += [(s, captions.chinese(s, rng, plain=True)), (s, captions.english(s, rng, plain=True))]
     return out
 

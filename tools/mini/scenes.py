@@ -1,4 +1,4 @@
-"""Scenes: what is in a picture, and the picture. A scene is drawn the same way every time, for its own seed.
+"""Scenes: what is in a picture, and the picture. A scene is drawn the same way every time.
 
 Backgrounds are plain, a gradient from top to bottom, or one of a few simple places.
 """
@@ -37,7 +37,6 @@ class Scene:
     size: str = "normal"
     spot: str | None = None
     style: int = 0
-    seed: int = 0
     wide: int = 256
     high: int = 256
 
@@ -185,7 +184,7 @@ def random_scene(rng, wide=256, high=256, style=None):
         if n == 1:
             size = rng.choices(["small", "normal", "big"], [10, 80, 10])[0]
             spot = rng.choice(list(SPOTS)) if size != "big" and rng.random() < 0.1 else None
-        s = Scene(things, kind, background, size or "normal", spot, st, rng.randrange(1 << 30), wide, high)
+        s = Scene(things, kind, background, size or "normal", spot, st, wide, high)
         if len(set(things)) != len(things) and len(set(things)) > 1:
             continue
         if any(artwork.pictures(artwork.STYLES[st])[t.index, ::16, ::16, 3].max() == 0 for t in things):
