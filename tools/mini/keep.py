@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 import model
 
 LEVELS = 31
-SIDE = ("encoder.", "dit.cap_", "dit.context_refiner.")
 
 
 def whole_numbers(weights):
@@ -47,7 +46,7 @@ def pack(work, folder):
     save_file(half(vae["ema"]), at("vae"), {k: repr(vae[k]) for k in ("step", "spent", "mean", "std", "psnr")})
     save_file(half(torch.load(os.path.join(work, "encoder.pt"))["encoder"]), at("encoder"), dict(format="pt"))
     side = torch.load(os.path.join(work, "slots.pt"))["weights"]
-    save_file(whole_numbers({k: v for k, v in side.items() if k.startswith(SIDE)}), at("slots"))
+    save_file(whole_numbers({k: v for k, v in side.items() if k.startswith(model.CAPTION_SIDE)}), at("slots"))
 
 
 def unpack(folder, work):

@@ -48,6 +48,9 @@ def build():
     return encoder, dit
 
 
+CAPTION_SIDE = ("encoder.", "dit.cap_", "dit.context_refiner.")  # what together() calls the parameters that see no picture
+
+
 def together(encoder, dit):
     """Both as one module, as checkpoints have them."""
     return torch.nn.ModuleDict(dict(encoder=encoder, dit=dit))
