@@ -69,7 +69,7 @@ def parameters(both):
     for name, q in both.named_parameters():
         if not q.requires_grad:
             continue
-        if q.ndim == 2 and ("attention.to" in name or "feed_forward" in name):
+        if q.ndim == 2 and any(part in name for part in ("attention.to", "feed_forward", "_proj")):
             inner.append(q)
         else:
             outer.append(q)

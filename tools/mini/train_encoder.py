@@ -12,13 +12,13 @@ import math
 import os
 import pickle
 import random
-import time
 
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 import artwork
+import clock
 import model
 import scenes
 import train
@@ -94,15 +94,10 @@ def judged(said, want):
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = clock.options(__doc__, 28, 2e-3, 256)
     p.add_argument("--pool", required=True, help="folder of prepare.py: only its scenes are read")
     p.add_argument("--tokenizer", required=True, help="folder of tokenizer.py")
     p.add_argument("--out", required=True, help="encoder.pt")
-    p.add_argument("--minutes", type=float, default=8)
-    p.add_argument("--lr", type=float, default=2e-3)
-    p.add_argument("--batch", type=int, default=256)
-    p.add_argument("--threads", type=int, default=2)
-    p.add_argument("--seed", type=int, default=0)
     a = p.parse_args()
     torch.manual_seed(a.seed)
     torch.set_num_threads(a.threads)
@@ -114,17 +109,11 @@ def main():
     encoder, reader = model.build()[0], Reader(len(artwork.names()))
     every = [*(q for q in encoder.parameters() if q.requires_grad), *reader.parameters()]
     opt = torch.optim.AdamW(every, a.lr, (0.9, 0.98), weight_decay=0.0)
-    step, spent = 0, 0.0
-    if os.path.exists(a.out):
-        ck = torch.load(a.out)
-        encoder.load_state_dict(ck["encoder"])
-        reader.load_state_dict(ck["reader"])
-        opt.load_state_dict(ck["opt"])
-        step, spent = ck["step"], ck["spent"]
-    rng, first, mark, saved = random.Random(a.seed + step), step, time.time(), time.time()
-    while (share := spent / (60 * a.minutes)) < 1:
+    work = clock.Clock(a.out, a.minutes, dict(encoder=encoder, reader=reader, opt=opt))
+    rng = random.Random(a.seed + work.steps)
+    while not work.over():
         for g in opt.param_groups:
-            g["lr"] = a.lr * min(1, (step - first + 1) / 100, 0.01 + 0.99 * (1 - share) / 0.5)
+            g["lr"] = a.lr * min(1, (work.steps - work.began + 1) / 100, 0.01 + 0.99 * (1 - work.share()) / 0.5)
         batch = rng.choices(everything, k=a.batch)
         ids, own = train.texts(batch, rng, tok, drop=0)
         loss, right = judged(reader(model.encode(encoder, ids), own), wanted(batch))
@@ -132,15 +121,9 @@ def main():
         loss.backward()
         torch.nn.utils.clip_grad_norm_(every, 1.0)
         opt.step()
-        step, now = step + 1, time.time()
-        spent, mark = spent + now - mark, now
-        last = spent >= 60 * a.minutes
-        if step % 100 == 0 or last:
-            print(f"step {step} {spent:.0f} s loss {loss.item():.3f} " + " ".join(f"{k} {v:.3f}" for k, v in right.items()), flush=True)
-        if last or now - saved > 120:
-            torch.save(dict(encoder=encoder.state_dict(), reader=reader.state_dict(), opt=opt.state_dict(), step=step, spent=spent), a.out + ".tmp")
-            os.replace(a.out + ".tmp", a.out)
-            saved = now
+        work.step()
+        if work.steps % 100 == 0 or work.over():
+            print(f"step {work.steps} {work.spent:.0f} s loss {loss.item():.3f} " + " ".join(f"{k} {v:.3f}" for k, v in right.items()), flush=True)
 
 
 if __name__ == "__main__":
