@@ -43,7 +43,7 @@ ZH_PLACE = dict(grass=["草地上", "在草地上", "绿色的草地上"], night
                 snow=["雪地里", "在雪地里", "雪地上"], sea=["海底", "在海里", "在水下"], room=["房间里", "在房间里", "木地板上", "窗台上"])
 EN_SPOT = dict(left="on the left", right="on the right", top="at the top", bottom="at the bottom")
 ZH_SPOT = dict(left=["在左边", "在左侧"], right=["在右边", "在右侧"], top=["在上方", "在上边"], bottom=["在下方", "在下边"])
-EN_SIZE, ZH_SIZE = dict(small=["small", "tiny", "little"], big=["big", "large", "huge"]), dict(small=["小小的", "很小的"], big=["很大的", "巨大的"])
+EN_SMALL, ZH_SMALL = ["small", "tiny", "little"], ["小小的", "很小的"]
 EN_STYLE = (["flat style", "flat design"], ["shaded style", "glossy style"])
 ZH_STYLE = (["扁平风格", "扁平插画"], ["立体风格", "光泽风格"])
 
@@ -81,7 +81,7 @@ def article(words):
 
 
 def english_things(s, rng, plain):
-    words = [] if s.size == "normal" else [rng.choice(EN_SIZE[s.size])]
+    words = [] if s.size == "normal" else [rng.choice(EN_SMALL)]
     if len(set(s.things)) == 1 and len(s.things) > 1:
         t = s.things[0]
         colour = [t.colour] if t.colour else []
@@ -96,7 +96,7 @@ def english_things(s, rng, plain):
 
 
 def chinese_things(s, rng, plain):
-    size = "" if s.size == "normal" else rng.choice(ZH_SIZE[s.size])
+    size = "" if s.size == "normal" else rng.choice(ZH_SMALL)
     same = len(set(s.things)) == 1
     parts = []
     for t in s.things[:1] if same else s.things:

@@ -11,9 +11,7 @@ import numpy as np
 import scenes
 
 COUNT, OTHERS = 256, 96  # pictures of a shard of the native size, and of another
-# Sizes of shards in turn: half are native.
-SIZES = [(256, 256), (256, 256), (192, 192), (256, 256), (320, 192), (256, 256), (192, 320), (256, 256), (320, 320),
-         (256, 256), (256, 192), (256, 256), (128, 128), (256, 256), (192, 256), (256, 256)]
+OTHER_SIZES = [(192, 192), (320, 192), (192, 320), (320, 320), (256, 192), (128, 128), (192, 256)]  # of every fourth shard, in turn
 
 
 def shard(folder, number, seed):
@@ -21,7 +19,7 @@ def shard(folder, number, seed):
     if os.path.exists(path + ".scenes"):
         return False
     rng = random.Random(seed * 1000003 + number)
-    wide, high = SIZES[number % len(SIZES)]
+    wide, high = OTHER_SIZES[number // 4 % len(OTHER_SIZES)] if number % 4 == 3 else (256, 256)
     count = COUNT if wide == high == 256 else OTHERS
     drawn = [scenes.random_scene(rng, wide, high) for _ in range(count)]
     pictures = np.stack([(scenes.draw(s) * 255 + 0.5).clip(0, 255).astype(np.uint8) for s in drawn])

@@ -16,11 +16,11 @@ PLAIN = dict(white=(255, 255, 255), gray=(168, 170, 176), black=(28, 28, 34), re
 # Places, and the colours that can hardly be seen there.
 PLACES = dict(grass=("green", "blue"), night=("blue", "purple", "black"), beach=("blue", "yellow"), snow=("white", "gray"),
               sea=("blue",), room=("brown", "yellow", "orange"))
-SIZES = dict(small=0.40, normal=0.68, big=0.90)
+SIZES = ("small", "normal")
 TOKEN = 16  # pixels of a DiT's token, on a side
-SIDES = (48, 96, 160, 224)  # that things have
+SIDES = (48, 96, 160)  # that things have: one of several has the second at 256 x 256, a single one of normal size the third
 SECOND_STYLE = 6  # of so many objects one is drawn in the second style too
-SPOTS = dict(left=(0.27, 0.5), right=(0.73, 0.5), top=(0.5, 0.27), bottom=(0.5, 0.73))
+SPOTS = dict(left=(0.27, 0.69), right=(0.73, 0.69), top=(0.5, 0.27), bottom=(0.5, 0.69))
 
 
 @dataclass(frozen=True)
@@ -50,24 +50,18 @@ def held_out(scene):
 
 
 def layout(scene):
-    """[(left, top, side)] in pixels, all multiples of TOKEN: a scene of a size lies in one way, and wherever a thing is,
-    its tokens show the same of it."""
+    """[(left, top, side)] in pixels, all multiples of TOKEN. There are few sides and few places, and several things lie
+    where one alone would on the left, on the right, at the top: each of them has to be learned for every object."""
     w, h, n = scene.wide, scene.high, len(scene.things)
-    least = min(w, h)
+    side = SIDES[(min(w, h) >= 176) + (n == 1 and scene.size == "normal" and not scene.spot)]
     if n == 1:
-        side = min(SIZES[scene.size] * least, 0.48 * least if scene.spot else least)
         spots = [SPOTS.get(scene.spot, (0.5, 0.5))]
-    elif n == 2 and h > 1.4 * w:
-        spots, side = [(0.5, 0.3), (0.5, 0.7)], min(0.8 * w, 0.42 * h)
-    elif n == 2:
-        spots, side = [(0.27, 0.5), (0.73, 0.5)], 0.62 * h if w > 1.4 * h else 0.44 * w
     elif w > 1.4 * h:
-        spots, side = [(0.2, 0.5), (0.5, 0.5), (0.8, 0.5)], min(0.28 * w, 0.6 * h)
+        spots = [(x, 0.5) for x in ((0.27, 0.73) if n == 2 else (0.2, 0.5, 0.8))]
     elif h > 1.4 * w:
-        spots, side = [(0.5, 0.2), (0.5, 0.5), (0.5, 0.8)], min(0.28 * h, 0.6 * w)
+        spots = [(0.5, y) for y in ((0.3, 0.7) if n == 2 else (0.2, 0.5, 0.8))]
     else:
-        spots, side = [(0.5, 0.27), (0.27, 0.73), (0.73, 0.73)], 0.43 * least
-    side = max((s for s in SIDES if s <= 1.12 * side), default=SIDES[0])
+        spots = [SPOTS[s] for s in ("top", "left", "right")[3 - n:]]
     edge = lambda centre, length: max(0, min(round((centre * length - side / 2) / TOKEN), (length - side) // TOKEN)) * TOKEN
     return [(edge(x, w), edge(y, h), side) for x, y in spots]
 
@@ -182,8 +176,8 @@ def random_scene(rng, wide=256, high=256, style=None):
         things = (thing(),) * n if n > 1 and rng.random() < 0.5 else tuple(thing() for _ in range(n))
         size = spot = None
         if n == 1:
-            size = rng.choices(["small", "normal", "big"], [10, 80, 10])[0]
-            spot = rng.choice(list(SPOTS)) if size != "big" and rng.random() < 0.1 else None
+            size = rng.choices(SIZES, [12, 88])[0]
+            spot = rng.choice(list(SPOTS)) if rng.random() < 0.12 else None
         s = Scene(things, kind, background, size or "normal", spot, st, wide, high)
         if len(set(things)) != len(things) and len(set(things)) > 1:
             continue
