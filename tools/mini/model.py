@@ -13,7 +13,7 @@ from transformers import Qwen3Config, Qwen3Model
 MULTIPLE = 32
 VOCAB = 4096
 ENCODER = dict(
-    vocab_size=VOCAB, hidden_size=192, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4,
+    vocab_size=VOCAB, hidden_size=192, intermediate_size=1024, num_hidden_layers=6, num_attention_heads=4,
     num_key_value_heads=2, head_dim=48, max_position_embeddings=1024, rms_norm_eps=1e-6, rope_theta=1e6,
     tie_word_embeddings=True, attention_bias=False, hidden_act="silu", bos_token_id=None,
     eos_token_id=VOCAB - 1, pad_token_id=VOCAB - 3)

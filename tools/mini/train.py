@@ -1,7 +1,8 @@
-"""Trains the DiT by flow matching on prepared latents; the text encoder stays as train_slots.py made it.
+"""Trains the DiT by flow matching on prepared latents; it starts reading what train_slots.py put into captions, as reading.py
+says, and the text encoder stays as it is.
 
-At first only some of a picture's tokens are shown, at their true places and hardly to be seen for noise: to read what
-the caption says about them takes a quarter of the work. Then pictures are whole. The time budget is shared out by
+At first only some of a picture's tokens are shown, at their true places and hardly to be seen for noise: to learn more of
+what the caption says about them takes a quarter of the work. Then pictures are whole. The time budget is shared out by
 fractions, so a run can be cut to what there is; it goes on where it stopped.
 """
 import argparse
@@ -18,10 +19,11 @@ from PIL import Image
 import captions
 import model
 import pool
+import reading
 import tokenizer
 import train_vae
 
-# Up to this share of the time: tokens shown, or all; batch; least noise. What stands in the captions' slots is read first.
+# Up to this share of the time: tokens shown, or all; batch; least noise.
 PHASES = ((0.12, 64, 24, 0.9), (1.0, None, 8, 0.0))
 OTHER_SIZES = 0.2  # share of batches that are not 256 x 256
 ADAM = 0.4  # AdamW's step size by Muon's
@@ -219,7 +221,11 @@ def main():
     p = options(__doc__, 240, 5e-3)
     p.add_argument("--slots", required=True, help="slots.pt of train_slots.py")
     a = p.parse_args()
-    run = Run(a, torch.load(a.slots)["weights"])
+    slots, reader = torch.load(a.slots), reading.Reader()
+    encoder, dit = model.loaded(slots["weights"])
+    reader.load_state_dict(slots["reader"])
+    reading.install(dit, reader)
+    run = Run(a, model.together(encoder, dit).state_dict())
     gen = run.gen
     while run.share() < 1:
         tokens, count, least = next(phase for until, *phase in PHASES if run.share() < until)

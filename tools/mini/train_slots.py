@@ -1,8 +1,7 @@
-"""Teaches the caption's side of the model - text encoder, embedder and context refiner - where on the picture is what.
+"""Teaches the caption's side of the model - text encoder, embedder and context refiner - what is where on the picture.
 
-Each of the 32 positions of a caption, its padding too, is made to hold 2 x 4 tokens of the native picture's
-latents, read from it by one linear map that is the same for all and is thrown away afterwards. Attention then only
-has to look at the right position. Left to itself a DiT takes ten times as long to find out what a caption looks like: here a
+Each of the 32 positions of a caption, its padding too, is made to hold 2 x 4 tokens of the native picture's latents, as
+reading.py says. Left to itself a DiT takes ten times as long to find out what a caption looks like: here a
 caption costs a tenth of a picture, and half an hour shows it hundreds of thousands. Goes on where it stopped.
 """
 import os
@@ -14,30 +13,8 @@ from tokenizers import Tokenizer
 import clock
 import model
 import pool
+import reading
 import train
-
-SLOTS, HIGH, WIDE = 32, 2, 4  # positions; tokens of each on the sides
-TOKEN = 64  # values of one
-SIDE = 16   # tokens of the native picture, on a side
-
-
-def regions(latents):
-    """(B, 16, 32, 32) -> what the slots should hold, (B, SLOTS, HIGH * WIDE * TOKEN)."""
-    t = model.patches(latents).view(-1, SIDE // HIGH, HIGH, SIDE // WIDE, WIDE, TOKEN)
-    return t.transpose(2, 3).reshape(-1, SLOTS, HIGH * WIDE * TOKEN)
-
-
-class Reader(torch.nn.Module):
-    """What the slots hold, linear in them."""
-
-    def __init__(self):
-        super().__init__()
-        self.linear = torch.nn.Linear(model.DIT["dim"], HIGH * WIDE * TOKEN, bias=False)
-        self.mean = torch.nn.Parameter(torch.zeros(SLOTS, HIGH * WIDE * TOKEN))
-        torch.nn.init.zeros_(self.linear.weight)
-
-    def forward(self, y):
-        return self.linear(torch.nn.functional.rms_norm(y, y.shape[-1:])) + self.mean
 
 
 def main():
@@ -51,7 +28,7 @@ def main():
     torch.set_num_threads(a.threads)
     torch.set_flush_denormal(True)
     tok = Tokenizer.from_file(os.path.join(a.tokenizer, "tokenizer.json"))
-    data, (encoder, dit), reader = pool.Latents(a.pool), model.build(), Reader()
+    data, (encoder, dit), reader = pool.Latents(a.pool), model.build(), reading.Reader()
     encoder.load_state_dict(torch.load(a.encoder)["encoder"])
     both = model.together(encoder, dit)
     for name, q in both.named_parameters():
@@ -65,20 +42,22 @@ def main():
         lr = a.lr * min(1, (work.steps - work.began + 1) / 50, 0.02 + 0.98 * (1 - work.share()) / train.FADE)
         muon.param_groups[0]["lr"], adam.param_groups[0]["lr"] = lr, lr * train.ADAM
         latents, scenes = data.batch(rng, a.batch, True)
-        want = regions(torch.from_numpy(latents))
+        want, places = reading.regions(torch.from_numpy(latents)), reading.places()
         ids, own = train.texts(scenes, rng, tok, drop=0)
         y = model.refined(dit, model.encode(encoder, ids), own, *model.rotations(0, 0, ids.shape[1]))
-        loss = (reader(y[:, :SLOTS]) - want).pow(2).mean()
+        tokens, at, nothing = reader(y)
+        wrong = (tokens - want).pow(2).mean()
+        loss = wrong + (at - places).pow(2).mean() + 0.1 * nothing.pow(2).mean()
         muon.zero_grad(set_to_none=True)
         adam.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(outer, 1.0)
         muon.step()
         adam.step()
-        seen.append(1 - loss.item() / want.var((0, 1)).mean().item())
+        seen.append(1 - wrong.item() / want.var((0, 1, 2)).mean().item())
         work.step()
         if work.steps % 50 == 0 or work.over():
-            print(f"step {work.steps} {work.spent:.0f} s loss {loss.item():.4f} R^2 {sum(seen) / len(seen):.3f} lr {lr:.2e}", flush=True)
+            print(f"step {work.steps} {work.spent:.0f} s loss {wrong.item():.4f} place {(at - places).pow(2).mean().item():.4f} R^2 {sum(seen) / len(seen):.3f} lr {lr:.2e}", flush=True)
             seen = []
 
 
