@@ -13,12 +13,12 @@ from transformers import Qwen3Config, Qwen3Model
 MULTIPLE = 32
 VOCAB = 4096
 ENCODER = dict(
-    vocab_size=VOCAB, hidden_size=192, intermediate_size=1024, num_hidden_layers=6, num_attention_heads=4,
+    vocab_size=VOCAB, hidden_size=192, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4,
     num_key_value_heads=2, head_dim=48, max_position_embeddings=1024, rms_norm_eps=1e-6, rope_theta=1e6,
     tie_word_embeddings=True, attention_bias=False, hidden_act="silu", bos_token_id=None,
     eos_token_id=VOCAB - 1, pad_token_id=VOCAB - 3)
 DIT = dict(
-    all_patch_size=(2,), all_f_patch_size=(1,), in_channels=16, dim=192, n_layers=5, n_refiner_layers=2, n_heads=6,
+    all_patch_size=(2,), all_f_patch_size=(1,), in_channels=16, dim=192, n_layers=4, n_refiner_layers=4, n_heads=6,
     n_kv_heads=6, norm_eps=1e-5, qk_norm=True, cap_feat_dim=ENCODER["hidden_size"], rope_theta=256.0, t_scale=1000.0,
     axes_dims=[8, 12, 12], axes_lens=[1024, 256, 256])
 SHIFT = 3.0
@@ -26,10 +26,17 @@ SHIFT = 3.0
 FAST = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 
 
-def build():
-    """(encoder, DiT) with random weights; every block starts as nearly the identity."""
+def build_encoder():
     encoder = Qwen3Model(Qwen3Config(**ENCODER))
     torch.nn.init.normal_(encoder.embed_tokens.weight, std=0.5)
+    for unread in (encoder.layers[-1], encoder.norm):  # by the pipeline
+        unread.requires_grad_(False)
+    return encoder
+
+
+def build():
+    """(encoder, DiT) with random weights; every block starts as nearly the identity."""
+    encoder = build_encoder()
     dit = ZImageTransformer2DModel(**DIT)
     for block in [*dit.noise_refiner, *dit.layers]:
         mod = block.adaLN_modulation[0]
@@ -43,8 +50,6 @@ def build():
         torch.nn.init.zeros_(lin.bias)
     torch.nn.init.normal_(dit.x_pad_token, std=0.5)
     torch.nn.init.normal_(dit.cap_pad_token, std=0.5)
-    for unread in (encoder.layers[-1], encoder.norm):  # by the pipeline
-        unread.requires_grad_(False)
     return encoder, dit
 
 

@@ -65,10 +65,10 @@ def words():
             out[other] += 15
             if not captions.is_chinese(other):
                 add_english(out, other, 15)
-    for table in (captions.EN_PLACE, captions.EN_SIZE, {0: captions.EN_SPOT.values()}, {0: captions.EN_STYLE[0] + captions.EN_STYLE[1]}):
+    for table in (captions.EN_PLACE, {0: captions.EN_SMALL}, {0: captions.EN_SPOT.values()}, {0: captions.EN_STYLE[0] + captions.EN_STYLE[1]}):
         for phrase in (p for ps in table.values() for p in ps):
             add_english(out, phrase, 20)
-    for table in (captions.ZH_PLACE, captions.ZH_SIZE, captions.ZH_SPOT, {0: captions.ZH_STYLE[0] + captions.ZH_STYLE[1]}):
+    for table in (captions.ZH_PLACE, {0: captions.ZH_SMALL}, captions.ZH_SPOT, {0: captions.ZH_STYLE[0] + captions.ZH_STYLE[1]}):
         for w in (w for ws in table.values() for w in ws):
             out[w.removeprefix("在")] += 20
     for m in set(captions.MEASURES.values()) | {"个"}:

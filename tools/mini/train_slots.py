@@ -59,6 +59,7 @@ def main():
         if work.steps % 50 == 0 or work.over():
             print(f"step {work.steps} {work.spent:.0f} s loss {wrong.item():.4f} place {(at - places).pow(2).mean().item():.4f} R^2 {sum(seen) / len(seen):.3f} lr {lr:.2e}", flush=True)
             seen = []
+            data.refresh()
 
 
 if __name__ == "__main__":
