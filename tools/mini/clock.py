@@ -25,7 +25,8 @@ class Clock:
         if os.path.exists(path):
             ck = torch.load(path)
             for name, part in parts.items():
-                part.load_state_dict(ck[name])
+                if name in ck:  # optimisers may be missing
+                    part.load_state_dict(ck[name])
             self.steps, self.spent = ck["step"], ck["spent"]
         self.began, self.mark, self.saved = self.steps, time.time(), time.time()
 

@@ -14,7 +14,7 @@ import scenes
 import train_vae
 
 CODE = 144
-SIDE, MARGIN = scenes.SIDES[-1], scenes.TOKEN  # pixels of a thing, and of the gray around it
+SIDE, MARGIN = scenes.SIDES["normal"], 20  # pixels of a thing, and of the gray around it: whole latents
 EVEN = 0.5  # 1 leaves components as strong as they are in latents, 0 makes all equally strong
 
 

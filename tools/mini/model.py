@@ -162,12 +162,14 @@ def picture(tokens, h, w):
     return tokens.view(b, h // 2, w // 2, 2, 2, d // 4).permute(0, 5, 1, 3, 2, 4).reshape(b, d // 4, h, w)
 
 
-def refined(dit, feats, own, cos, sin):
-    """The caption as the DiT's main blocks get it: (B, L, 192) -> (B, L, D)."""
+def refined(dit, feats, own, cos, sin, stages=None):
+    """The caption as the DiT's main blocks get it: (B, L, 192) -> (B, L, D). A list `stages` gets what each block returns."""
     y = dit.cap_embedder[1](rms(feats, dit.cap_embedder[0], 1e-5))
     y = torch.where(own[..., None], y, dit.cap_pad_token)
     for m in dit.context_refiner:
         y = block(m, y, cos, sin)
+        if stages is not None:
+            stages.append(y)
     return y
 
 

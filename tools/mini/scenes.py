@@ -18,9 +18,10 @@ PLACES = dict(grass=("green", "blue"), night=("blue", "purple", "black"), beach=
               sea=("blue",), room=("brown", "yellow", "orange"))
 SIZES = ("small", "normal")
 TOKEN = 16  # pixels of a DiT's token, on a side
-SIDES = (48, 96, 160)  # that things have: one of several has the second at 256 x 256, a single one of normal size the third
+SIDES = dict(small=56, normal=120)  # of things
+CELLS = dict(small=4, normal=8)  # tokens, on a side, of the cell that a thing is in the middle of
 SECOND_STYLE = 6  # of so many objects one is drawn in the second style too
-SPOTS = dict(left=(0.27, 0.69), right=(0.73, 0.69), top=(0.5, 0.27), bottom=(0.5, 0.69))
+SPOTS = dict(left=(0, 0.5), right=(1, 0.5), top=(0.5, 0), bottom=(0.5, 1))  # where the cell is, of the room there is
 
 
 @dataclass(frozen=True)
@@ -49,21 +50,29 @@ def held_out(scene):
     return zlib.crc32(key.encode()) % 100 < 15
 
 
-def layout(scene):
-    """[(left, top, side)] in pixels, all multiples of TOKEN. There are few sides and few places, and several things lie
-    where one alone would on the left, on the right, at the top: each of them has to be learned for every object."""
-    w, h, n = scene.wide, scene.high, len(scene.things)
-    side = SIDES[(min(w, h) >= 176) + (n == 1 and scene.size == "normal" and not scene.spot)]
+def cells(scene):
+    """[(left, top, side)] in tokens. All normal ones start at an even row and at every fourth column where the picture is native,
+    so that what a thing looks like has to be learned once, not for every place."""
+    w, h, n, side = scene.wide // TOKEN, scene.high // TOKEN, len(scene.things), CELLS[scene.size]
     if n == 1:
         spots = [SPOTS.get(scene.spot, (0.5, 0.5))]
-    elif w > 1.4 * h:
-        spots = [(x, 0.5) for x in ((0.27, 0.73) if n == 2 else (0.2, 0.5, 0.8))]
-    elif h > 1.4 * w:
-        spots = [(0.5, y) for y in ((0.3, 0.7) if n == 2 else (0.2, 0.5, 0.8))]
+    elif w != h:
+        spots = [(i / (n - 1), 0.5) if w > h else (0.5, i / (n - 1)) for i in range(n)]
     else:
-        spots = [SPOTS[s] for s in ("top", "left", "right")[3 - n:]]
-    edge = lambda centre, length: max(0, min(round((centre * length - side / 2) / TOKEN), (length - side) // TOKEN)) * TOKEN
-    return [(edge(x, w), edge(y, h), side) for x, y in spots]
+        spots = [SPOTS["left"], SPOTS["right"]] if n == 2 else [(0.5, 0), (0, 1), (1, 1)]
+    return [(round(x * (w - side)), round(y * (h - side)), side) for x, y in spots]
+
+
+def fits(scene):
+    """If its things have room beside each other."""
+    n, w, h = len(scene.things), scene.wide // TOKEN, scene.high // TOKEN
+    return n == 1 or max(w, h) >= CELLS[scene.size] * (2 if w == h else n)
+
+
+def layout(scene):
+    """[(left, top, side)] in pixels."""
+    side = SIDES[scene.size]
+    return [tuple(TOKEN * at + (TOKEN * c - side) // 2 for at in (x, y)) + (side,) for x, y, c in cells(scene)]
 
 
 def ramp(stops, high, wide):
@@ -148,7 +157,7 @@ def clashes(thing, style, background):
 
 
 def random_style(rng):
-    return 0 if rng.random() < 0.86 else 1
+    return 0 if rng.random() < 0.9 else 1
 
 
 def random_object(rng, style):
@@ -159,7 +168,7 @@ def random_scene(rng, wide=256, high=256, style=None):
     while True:
         st = random_style(rng) if style is None else style
         if wide == high:
-            n = rng.choices([1, 2, 3], [62, 24, 14])[0]
+            n = rng.choices([1, 2, 3], [52, 28, 20])[0]
         else:
             n = rng.choices([1, 2, 3], [50, 30, 20])[0]
         kind = rng.choices(["plain", "gradient", "place"], [68, 10, 22])[0]
@@ -176,10 +185,10 @@ def random_scene(rng, wide=256, high=256, style=None):
         things = (thing(),) * n if n > 1 and rng.random() < 0.5 else tuple(thing() for _ in range(n))
         size = spot = None
         if n == 1:
-            size = rng.choices(SIZES, [12, 88])[0]
-            spot = rng.choice(list(SPOTS)) if rng.random() < 0.12 else None
+            size = rng.choices(SIZES, [8, 92])[0]
+            spot = rng.choice(list(SPOTS)) if size == "normal" and rng.random() < 0.12 else None
         s = Scene(things, kind, background, size or "normal", spot, st, wide, high)
-        if len(set(things)) != len(things) and len(set(things)) > 1:
+        if not fits(s) or len(set(things)) != len(things) and len(set(things)) > 1:
             continue
         if any(artwork.pictures(artwork.STYLES[st])[t.index, ::16, ::16, 3].max() == 0 for t in things):
             continue
