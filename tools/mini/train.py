@@ -1,5 +1,5 @@
 """Trains the DiT by flow matching on prepared latents; it starts reading what train_slots.py put into captions, as reading.py
-says, and the text encoder stays as it is.
+says, and the caption's side stays as it is: a few pictures at a time would only blur what it has learned.
 
 At first only some of a picture's tokens are shown, at their true places and hardly to be seen for noise: to learn more of
 what the caption says about them takes a quarter of the work. Then pictures are whole. The time budget is shared out by
@@ -25,7 +25,7 @@ import train_vae
 
 # Up to this share of the time: tokens shown, or all; batch; least noise.
 PHASES = ((0.12, 64, 24, 0.9), (1.0, None, 8, 0.0))
-OTHER_SIZES = 0.2  # share of batches that are not 256 x 256
+OTHER_SIZES = 0.15  # share of batches that are not 256 x 256
 ADAM = 0.4  # AdamW's step size by Muon's
 FADE = 0.4  # share of the time, at its end, in which steps become smaller
 
@@ -105,7 +105,8 @@ class Run:
         self.encoder, self.dit = model.build()
         self.both = model.together(self.encoder, self.dit)
         self.both.load_state_dict(start)
-        self.encoder.requires_grad_(False)
+        for name, q in self.both.named_parameters():
+            q.requires_grad_(q.requires_grad and not name.startswith(model.CAPTION_SIDE))
         inner, self.outer = parameters(self.both)
         self.muon, self.adam = Muon(inner, a.lr), torch.optim.AdamW(self.outer, a.lr, (0.9, 0.97), weight_decay=0.0)
         self.steps, self.spent, self.ema, self.sums = 0, 0.0, {k: v.clone() for k, v in self.both.state_dict().items()}, []

@@ -7,6 +7,7 @@ find out which part of which thing a position holds, and to fetch its code; what
 Goes on where it stopped.
 """
 import functools
+import itertools
 import os
 import random
 
@@ -21,6 +22,7 @@ import reading
 import scenes
 import train
 
+NOTHING = 0.06  # share of empty captions: what they hold is any picture's mean
 STILL = 0.6  # share of the time in which the encoder stays as it is: a step is half the work
 # Of things, by tokens of the cell's side, and rows and columns from there. What is part of none has the number 0.
 PARTS = [None, *((8, y, x) for y in range(0, 8, reading.HIGH) for x in (0, 4)), *((4, y, x) for y in (0, 2) for x in (-2, 2))]
@@ -79,6 +81,7 @@ def main():
     muon, adam = train.Muon(inner, a.lr), torch.optim.AdamW(outer, a.lr, (0.9, 0.98), weight_decay=0.0)
     work = clock.Clock(a.out, a.minutes, dict(weights=both, reader=reader, guide=guide, muon=muon, adam=adam))
     rng, seen = random.Random(a.seed + work.steps), []
+    nothing_said = model.tokenize(tok, [""])[1].sum()
     learning = [q for q in encoder.parameters() if q.requires_grad]
     while not work.over():
         for q in learning:
@@ -87,11 +90,12 @@ def main():
         muon.param_groups[0]["lr"], adam.param_groups[0]["lr"] = lr, lr * train.ADAM
         latents, batch = data.batch(rng, a.batch, True)
         want, places = reading.regions(torch.from_numpy(latents)), reading.places()
-        ids, own = train.texts(batch, rng, tok, drop=0)
+        ids, own = train.texts(batch, rng, tok, NOTHING)
+        said = own.sum(1) > nothing_said
         stages = []
         y = model.refined(dit, model.encode(encoder, ids), own, *model.rotations(0, 0, ids.shape[1]), stages)
         tokens, at, nothing = reader(y)
-        told, parted, coded = guide(stages[len(stages) // 2 - 1], batch, things)
+        told, parted, coded = guide(stages[len(stages) // 2 - 1][said], list(itertools.compress(batch, said)), things)
         wrong = (tokens - want).pow(2).mean()
         loss = wrong + told + (at - places).pow(2).mean() + 0.1 * nothing.pow(2).mean()
         muon.zero_grad(set_to_none=True)
