@@ -34,7 +34,7 @@ def shard(folder, number, seed):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", required=True)
-    p.add_argument("--shards", type=int, default=128)
+    p.add_argument("--shards", type=int, default=72)
     p.add_argument("--part", default="0/1", help="I/N: only shards whose number modulo N is I")
     p.add_argument("--seed", type=int, default=1)
     a = p.parse_args()

@@ -101,7 +101,7 @@ def judged(said, want):
 
 
 def main():
-    p = clock.options(__doc__, 28, 2e-3, 256)
+    p = clock.options(__doc__, 14, 2e-3, 128)
     p.add_argument("--pool", required=True, help="folder of prepare.py: only its scenes are read")
     p.add_argument("--tokenizer", required=True, help="folder of tokenizer.py")
     p.add_argument("--codes", required=True, help="codes.pt of codes.py")

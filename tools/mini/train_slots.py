@@ -60,7 +60,7 @@ class Guide(torch.nn.Module):
 
 
 def main():
-    p = clock.options(__doc__, 30, 5e-3, 128)
+    p = clock.options(__doc__, 36, 4e-3, 64)
     p.add_argument("--pool", required=True, help="folder of prepare.py and latents.py")
     p.add_argument("--tokenizer", required=True, help="folder of tokenizer.py")
     p.add_argument("--encoder", required=True, help="encoder.pt of train_encoder.py")
