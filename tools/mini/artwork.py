@@ -59,6 +59,11 @@ def pictures(style):
     return np.memmap(path, np.uint8, "r").reshape(-1, SIZE, SIZE, 4)
 
 
+def drawn(style, index):
+    """If the set has the picture."""
+    return pictures(style)[index, ::16, ::16, 3].any()
+
+
 @functools.cache
 def names():
     return objects.table()

@@ -22,7 +22,7 @@ def things():
     """[(style, index, colour)]: all that scenes can hold."""
     return [(style, i, colour) for style, name in enumerate(artwork.STYLES)
             for i in range(0, len(artwork.names()), scenes.SECOND_STYLE if style else 1)
-            if artwork.pictures(name)[i, ::16, ::16, 3].max() for colour in (None, *artwork.colours_for(name, i))]
+            if artwork.drawn(name, i) for colour in (None, *artwork.colours_for(name, i))]
 
 
 def picture(style, index, colour):

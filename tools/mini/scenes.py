@@ -190,7 +190,7 @@ def random_scene(rng, wide=256, high=256, style=None):
         s = Scene(things, kind, background, size or "normal", spot, st, wide, high)
         if not fits(s) or len(set(things)) != len(things) and len(set(things)) > 1:
             continue
-        if any(artwork.pictures(artwork.STYLES[st])[t.index, ::16, ::16, 3].max() == 0 for t in things):
+        if not all(artwork.drawn(artwork.STYLES[st], t.index) for t in things):
             continue
         hidden = PLACES[background[0]] if kind == "place" else background
         if any(clashes(t, st, hidden) for t in things):
