@@ -28,7 +28,7 @@ import train
 COLOURS = [None, *artwork.COLOURS]
 GROUNDS = [*scenes.PLAIN, *scenes.PLACES]
 SPOTS = [None, *scenes.SPOTS]
-CODE = 4  # what a code's error counts, by the entropies
+CODE_COUNTS = 4  # what a code's error counts, by the entropies
 
 
 @torch.no_grad()
@@ -91,7 +91,7 @@ def judged(said, want):
     for k, w in want.items():
         if k == "code":
             there = want["object"] >= 0
-            loss = loss + CODE * (said[k] - w)[there].pow(2).mean()
+            loss = loss + CODE_COUNTS * (said[k] - w)[there].pow(2).mean()
             right[k] = 1 - ((said[k] - w)[there].pow(2).mean() / w[there].var(0).mean()).item()
         else:
             loss = loss + F.cross_entropy(said[k].flatten(0, -2), w.flatten())

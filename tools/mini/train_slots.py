@@ -25,7 +25,9 @@ import train
 NOTHING = 0.06  # share of empty captions: what they hold is any picture's mean
 STILL = 0.6  # share of the time in which the encoder stays as it is: a step is half the work
 # Of things, by tokens of the cell's side, and rows and columns from there. What is part of none has the number 0.
-PARTS = [None, *((8, y, x) for y in range(0, 8, reading.HIGH) for x in (0, 4)), *((4, y, x) for y in (0, 2) for x in (-2, 2))]
+NORMAL, SMALL = scenes.CELLS["normal"], scenes.CELLS["small"]
+PARTS = [None, *((NORMAL, y, x) for y in range(0, NORMAL, reading.HIGH) for x in range(0, NORMAL, reading.WIDE)),
+         *((SMALL, y, x) for y in range(0, SMALL, reading.HIGH) for x in (-2, 2))]
 
 
 @functools.lru_cache(None)
