@@ -67,7 +67,7 @@ def name_prompts():
     """[(scene, prompt)]: each object once in each language, as it is, on the first background where it can be seen."""
     rng, out = random.Random(1), []
     for i in range(len(artwork.names())):
-        style = 0 if artwork.pictures(artwork.STYLES[0])[i, ::16, ::16, 3].any() else 1
+        style = 0 if artwork.drawn(artwork.STYLES[0], i) else 1
         thing = scenes.Thing(i)
         ground = next(b for b in ("white", "blue", "yellow", "black", "green") if visible(thing, style, b) and
                       not scenes.clashes(thing, style, (b,)))
